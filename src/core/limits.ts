@@ -1,0 +1,73 @@
+/** Every bound and default of the node in one place; the unit ends the name. Options of the config override
+ *  those that `schema.ts` names; the rest are fixed. */
+export const LIMITS = {
+  /** Largest MQTT packet, header included. A larger one closes its connection. */
+  packetBytes: 1_048_576,
+  /** Largest packet before CONNECT is accepted: strangers get less. */
+  preConnectPacketBytes: 65_536,
+  /** Open connections, all listeners together. One more is closed at once. */
+  connectionsMax: 10_000,
+  /** Filters one client may hold; one more gets SUBACK 128. */
+  subscriptionsPerClientMax: 1_000,
+  /** Levels of a topic or filter; Aedes' matcher throws above 100. */
+  topicLevelsMax: 100,
+  /** Requests of one client that wait for their answer; one more gets SN_ERR_LIMIT. */
+  requestsPerClientMax: 64,
+  /** QoS 2 packet ids one client may leave without PUBREL; one more closes its connection. */
+  qos2InFlightMax: 1_000,
+  /** Stored sessions whose QoS 2 ids are remembered; the least recently used is forgotten. */
+  sessionsMax: 10_000,
+  /** Tasks of the node, of the config, commanded and registered by themselves. */
+  tasksMax: 1_000,
+  /** Bytes written to a peer that does not read before its publishers wait. */
+  writeSoftBytes: 262_144,
+  /** Bytes waiting for a peer that does not read before we stop reading from it. */
+  writeHardBytes: 1_048_576,
+  /** Entries of one task's queue. */
+  queueLength: 1_000,
+  queueLengthMax: 10_000_000,
+  /** Payload bytes of one task's queue. */
+  queueBytes: 16_777_216,
+  queueBytesMax: 17_179_869_184,
+  /** Entries of one fetch. */
+  fetchEntriesMax: 10_000,
+  /** Payload bytes of one fetch, when the caller names no `max_bytes`. */
+  fetchBytes: 1_048_576,
+  fetchBytesMax: 16_777_216,
+  /** Longest `wait_ms` of a fetch. */
+  fetchWaitMsMax: 3_600_000,
+  /** How often the clock of silences is looked at. Bounds the lateness of a detection. */
+  tickMs: 50,
+  /** A tick this late means the node itself was stopped: silences are forgiven by as much. */
+  loopLagMs: 250,
+  /** Keepalive of a worker that asks for none and has no `heartbeat_interval`. Seconds. */
+  workerKeepaliveS: 60,
+  /** A worker whose last channel closed may come back for so long before it counts as dead. */
+  channelGraceMs: 5_000,
+  readyTimeoutMs: 30_000,
+  secondSigMs: 10_000,
+  backoffInitialMs: 1_000,
+  backoffFactor: 2,
+  backoffMaxMs: 60_000,
+  backoffJitter: 0.25,
+  backoffResetMs: 60_000,
+  /** After SIGKILL: how long the process may take to be gone before it is `unkillable`. */
+  unkillableMs: 10_000,
+  /** One line of a worker's output; the rest of a longer one is cut off and counted. */
+  outputLineBytes: 1_048_576,
+  /** Lines a second one worker may put into the log; more are dropped and counted. */
+  outputLinesPerSecond: 200,
+  /** stderr lines kept to explain an exit. */
+  lastStderrLines: 20,
+  lastStderrLineChars: 500,
+  /** After the exit, how long output that is still in the pipe is read. */
+  outputDrainMs: 500,
+  /** `m/event` drop notices of one task. */
+  dropEventMs: 1_000,
+  /** Refusals told in `m/event` in one second, whole node; the rest are only counted. */
+  refusalEventsPerSecond: 20,
+  /** How long a planned stop waits for workers beyond their own `second_sig_duration`. */
+  shutdownGraceMs: 5_000,
+  /** Largest delay one `setTimeout` can hold. */
+  timerMsMax: 2_147_483_647,
+} as const;

@@ -1,0 +1,94 @@
+/** What the node needs from the world. Adapters implement these; tests bring their own. */
+
+/** Ends something that was begun: a timer, a subscription. Idempotent. */
+export type Cancel = () => void;
+
+export interface Clock {
+  /** Monotonic milliseconds, fractions allowed; the origin means nothing. */
+  now(): number;
+  /** Milliseconds since 1970-01-01 UTC. May jump; only for what people and protocols read. */
+  wallNow(): number;
+  /** Runs `run` once, `delayMs` from now. Any non-negative delay, also beyond 2³¹ − 1. */
+  after(delayMs: number, run: () => void): Cancel;
+  /** Runs `run` each `periodMs`. Does not keep the process alive. */
+  every(periodMs: number, run: () => void): Cancel;
+  /** Runs `run` once all input that is ready now has been read: the end of a turn. */
+  soon(run: () => void): void;
+}
+
+export interface Random {
+  /** Uniform in [0, 1). Not for secrets. */
+  fraction(): number;
+  /** `bytes` bytes of cryptographic strength, as base64url text. */
+  secret(bytes: number): string;
+}
+
+/** The part of pino the rooms use. Fields first, then a sentence. */
+export interface Logger {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+  child(fields: object): Logger;
+}
+
+/** Who a process is, beyond a pid that the kernel will use again.
+ *  Linux: `/proc/PID/stat` field 22 and `/proc/sys/kernel/random/boot_id` (proc(5)); elsewhere both empty. */
+export interface ProcessIdentity {
+  readonly pid: number;
+  readonly startTime: string;
+  readonly bootId: string;
+}
+
+export interface ProcessExit {
+  readonly code: number | null;
+  readonly signal: string | null;
+}
+
+export interface ProcessSpec {
+  readonly argv: readonly [string, ...string[]];
+  readonly env: Readonly<Record<string, string>>;
+  readonly cwd: string | undefined;
+  readonly user: string | undefined;
+  readonly stdout: 'pipe' | 'ignore';
+  readonly stderr: 'pipe' | 'ignore';
+}
+
+/** What the spawner tells about one process. Each of `failed` and `gone` ends the story; nothing follows them. */
+export interface ProcessListener {
+  /** It runs. */
+  spawned(identity: ProcessIdentity): void;
+  /** It could not be started, in whichever of spawn's ways. */
+  failed(error: Error): void;
+  /** The leader ended; others of its group may live. */
+  exited(exit: ProcessExit): void;
+  /** The leader and everything of its group are gone. Comes after `exited`. */
+  gone(): void;
+  output(stream: 'stdout' | 'stderr', chunk: Uint8Array): void;
+}
+
+export type SignalResult = 'sent' | 'gone' | 'unverified';
+
+export interface ProcessSpawner {
+  /** Starts a process in a session and group of its own. Never throws; never calls the listener before it returns. */
+  spawn(spec: ProcessSpec, listener: ProcessListener): void;
+  /** Signals the whole group, after checking that it is still the same one. `SIGCONT` follows every signal but
+   *  SIGKILL and SIGSTOP, so that a stopped process sees it. */
+  signal(identity: ProcessIdentity, signal: string): SignalResult;
+}
+
+/** A child as the journal remembers it across a crash of the node. */
+export interface ChildRecord {
+  readonly taskId: string;
+  readonly generation: number;
+  /** SHA-256 of SN_TOKEN, hex. The token itself is never stored. */
+  readonly tokenHash: string;
+  readonly identity: ProcessIdentity | undefined;
+}
+
+/** Where children stand from before their spawn, so that the next start can end what a crash left. */
+export interface ChildJournal {
+  spawning(record: ChildRecord): void;
+  spawned(record: ChildRecord): void;
+  gone(record: ChildRecord): void;
+}

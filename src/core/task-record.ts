@@ -1,0 +1,198 @@
+import { SuperNodeError } from './errors.js';
+import { LIMITS } from './limits.js';
+import type { QueueFieldsWire, SignalName, TaskFieldName, TaskWire, TemplateWire } from './schema.js';
+import { type TaskId, taskIdOf } from './topics.js';
+
+/** Bounds of one queue, all given. */
+export interface QueueBounds {
+  readonly length: number;
+  readonly bytes: number;
+  readonly overflow: 'drop_oldest' | 'drop_newest';
+}
+
+export interface BackoffPolicy {
+  readonly initialMs: number;
+  readonly factor: number;
+  readonly maxMs: number;
+  readonly jitter: number;
+  readonly resetMs: number;
+}
+
+/** A task with everything decided: its own fields over its template's over the defaults.
+ *  Without `command` it is a task of net clients, which connect by themselves. */
+export interface TaskRecord {
+  readonly taskId: TaskId;
+  readonly worker: string | undefined;
+  readonly command: readonly [string, ...string[]] | undefined;
+  readonly startParams: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly cwd: string | undefined;
+  readonly user: string | undefined;
+  readonly firstSig: SignalName;
+  readonly secondSigMs: number;
+  /** 0: the client's own keepalive is the heartbeat. */
+  readonly heartbeatMs: number;
+  /** undefined: decided by whether the worker subscribes to its commands. */
+  readonly acceptTasks: boolean | undefined;
+  readonly execTimeoutMs: number;
+  readonly staleAfterMs: number;
+  readonly ready: 'connect' | 'spawn';
+  readonly readyTimeoutMs: number;
+  readonly stdout: 'log' | 'ignore';
+  readonly stderr: 'log' | 'ignore';
+  readonly restart: 'always' | 'on-failure' | 'never';
+  readonly successCodes: readonly number[];
+  readonly backoff: BackoffPolicy;
+  /** undefined: never give up. */
+  readonly maxRestarts: number | undefined;
+  readonly retainLast: boolean;
+  readonly queue: QueueBounds;
+}
+
+/** Fields that decide what runs, and as whom: never taken from a request that names a template. */
+export const ALWAYS_PINNED: readonly TaskFieldName[] = ['command', 'env', 'cwd', 'user'];
+
+/** Who gives the record: the config file and code in the process may run anything, a request may not. */
+export type RecordSource = 'trusted' | 'request';
+
+/** Resolves a task as it was written into a full record.
+ *  @throws SuperNodeError SN_ERR_WORKER_UNKNOWN, SN_ERR_FORBIDDEN, SN_ERR_REQUEST, SN_ERR_TASK_ID */
+export function resolveRecord(
+  wire: TaskWire,
+  templates: ReadonlyMap<string, TemplateWire>,
+  queueDefaults: QueueFieldsWire,
+  source: RecordSource,
+): TaskRecord {
+  const taskId = taskIdOf(wire.task_id);
+  const template = wire.worker === undefined ? undefined : templates.get(wire.worker);
+  if (wire.worker !== undefined && template === undefined) {
+    const known = [...templates.keys()].join(', ') || 'none';
+    throw new SuperNodeError(
+      'SN_ERR_WORKER_UNKNOWN',
+      `worker: expected a template of the config (${known}), got ${JSON.stringify(wire.worker)}`,
+    );
+  }
+  refusePinned(wire, template, source);
+  const own = { ...template, ...definedOnly(wire) };
+  const [program, ...args] = own.command ?? [];
+  const backoff = { ...template?.backoff, ...wire.backoff };
+  const queue = { ...queueDefaults, ...template?.queue, ...wire.queue };
+  return {
+    taskId,
+    worker: wire.worker,
+    command: program === undefined ? undefined : [program, ...args],
+    startParams: own.start_params ?? '',
+    env: { ...template?.env, ...wire.env },
+    cwd: own.cwd,
+    user: own.user,
+    firstSig: own.first_sig ?? 'SIGTERM',
+    secondSigMs: own.second_sig_duration ?? LIMITS.secondSigMs,
+    heartbeatMs: own.heartbeat_interval ?? 0,
+    acceptTasks: yesNo(own.accept_tasks),
+    execTimeoutMs: own.exec_timeout_ms ?? 0,
+    staleAfterMs: own.stale_after_ms ?? 0,
+    ready: own.ready ?? 'connect',
+    readyTimeoutMs: own.ready_timeout_ms ?? LIMITS.readyTimeoutMs,
+    stdout: own.stdout ?? 'log',
+    stderr: own.stderr ?? 'log',
+    restart: own.restart ?? 'always',
+    successCodes: own.success_codes ?? [0],
+    backoff: {
+      initialMs: backoff.initial_ms ?? LIMITS.backoffInitialMs,
+      factor: backoff.factor ?? LIMITS.backoffFactor,
+      maxMs: backoff.max_ms ?? LIMITS.backoffMaxMs,
+      jitter: backoff.jitter ?? LIMITS.backoffJitter,
+      resetMs: backoff.reset_ms ?? LIMITS.backoffResetMs,
+    },
+    maxRestarts: own.max_restarts,
+    retainLast: own.retain_last ?? false,
+    queue: queueBounds(queue),
+  };
+}
+
+export function queueBounds(wire: QueueFieldsWire): QueueBounds {
+  return {
+    length: wire.length ?? LIMITS.queueLength,
+    bytes: wire.bytes ?? LIMITS.queueBytes,
+    overflow: wire.overflow ?? 'drop_oldest',
+  };
+}
+
+/** The record as the wire shows it, in `m/stat`. Values of `env` may be secrets: only the names are shown. */
+export function recordToWire(record: TaskRecord): Record<string, unknown> {
+  return definedOnly({
+    task_id: record.taskId,
+    worker: record.worker,
+    command: record.command,
+    start_params: record.startParams,
+    env: Object.keys(record.env),
+    cwd: record.cwd,
+    user: record.user,
+    first_sig: record.firstSig,
+    second_sig_duration: record.secondSigMs,
+    heartbeat_interval: record.heartbeatMs,
+    accept_tasks: record.acceptTasks,
+    exec_timeout_ms: record.execTimeoutMs,
+    stale_after_ms: record.staleAfterMs,
+    ready: record.ready,
+    ready_timeout_ms: record.readyTimeoutMs,
+    stdout: record.stdout,
+    stderr: record.stderr,
+    restart: record.restart,
+    success_codes: record.successCodes,
+    backoff: {
+      initial_ms: record.backoff.initialMs,
+      factor: record.backoff.factor,
+      max_ms: record.backoff.maxMs,
+      jitter: record.backoff.jitter,
+      reset_ms: record.backoff.resetMs,
+    },
+    max_restarts: record.maxRestarts,
+    retain_last: record.retainLast,
+    queue: record.queue,
+  });
+}
+
+/** Two starts of one task mean the same when every field is the same. */
+export function sameRecord(a: TaskRecord, b: TaskRecord): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}
+
+/** The argv with its placeholders filled in; each stays one argument, whatever it holds. */
+export function argvOf(record: TaskRecord): readonly [string, ...string[]] | undefined {
+  if (record.command === undefined) return undefined;
+  const fill = (argument: string) =>
+    argument.replaceAll(/\{(start_params|task_id)\}/g, (_, name) =>
+      name === 'task_id' ? record.taskId : record.startParams,
+    );
+  const [program, ...args] = record.command;
+  return [fill(program), ...args.map(fill)];
+}
+
+function refusePinned(wire: TaskWire, template: TemplateWire | undefined, source: RecordSource): void {
+  const given = new Set(Object.keys(definedOnly(wire)));
+  if (source === 'request') {
+    const refused = ALWAYS_PINNED.find((name) => given.has(name));
+    if (refused !== undefined) {
+      throw new SuperNodeError(
+        'SN_ERR_FORBIDDEN',
+        `${refused}: expected a worker template to decide it, got it in a request`,
+      );
+    }
+  }
+  const pinned = template?.pin?.find((name) => given.has(name));
+  if (pinned !== undefined) {
+    throw new SuperNodeError(
+      'SN_ERR_FORBIDDEN',
+      `${pinned}: expected the template ${JSON.stringify(wire.worker)} to decide it (it pins this field), got it in the task`,
+    );
+  }
+}
+
+function yesNo(value: boolean | 'yes' | 'no' | undefined): boolean | undefined {
+  return value === undefined ? undefined : value === true || value === 'yes';
+}
+
+function definedOnly<T extends object>(fields: T): T {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as T;
+}

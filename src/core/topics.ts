@@ -1,0 +1,134 @@
+import { describe, SuperNodeError } from './errors.js';
+
+declare const taskIdBrand: unique symbol;
+/** A checked task id: `^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`. */
+export type TaskId = string & { readonly [taskIdBrand]: true };
+
+export const TASK_ID_PATTERN = '^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$';
+const TASK_ID = new RegExp(TASK_ID_PATTERN);
+
+export function isTaskId(text: unknown): text is TaskId {
+  return typeof text === 'string' && TASK_ID.test(text);
+}
+
+/** @throws SuperNodeError SN_ERR_TASK_ID */
+export function taskIdOf(text: unknown): TaskId {
+  if (isTaskId(text)) return text;
+  throw new SuperNodeError('SN_ERR_TASK_ID', `task_id: expected text like ${TASK_ID_PATTERN}, got ${describe(text)}`);
+}
+
+/** The words a worker may report on `w/ch/<task>/state`. */
+export const WORKER_REPORTS = ['ready', 'sleeping', 'lost'] as const;
+export type WorkerReport = (typeof WORKER_REPORTS)[number];
+
+/** What a topic means, seen from a client that publishes to it. */
+export type TopicMeaning =
+  | { readonly kind: 'cmd' }
+  | { readonly kind: 'task-cmd'; readonly taskId: TaskId }
+  | { readonly kind: 'fetch'; readonly taskId: TaskId | undefined }
+  | { readonly kind: 'stat'; readonly taskId: TaskId | undefined }
+  | { readonly kind: 'put'; readonly taskId: TaskId }
+  | { readonly kind: 'report'; readonly taskId: TaskId }
+  /** The node alone writes here. */
+  | { readonly kind: 'node' }
+  /** Below `m/` or `w/`, but nothing we know; `why` says so. */
+  | { readonly kind: 'unknown'; readonly why: string }
+  /** None of ours: the broker's business. */
+  | { readonly kind: 'free' };
+
+const NODE_WORDS = new Set(['reply', 'state', 'data', 'info', 'event', 'log', 'usage', 'take']);
+
+/** The one map of topics: every name that the wire has is made and read here.
+ *  `prefix` stands before all of them (`site7/`, `/`, or nothing). */
+export class Topics {
+  readonly prefix: string;
+  readonly nodeState: string;
+  readonly info: string;
+  readonly event: string;
+  readonly reply: string;
+  readonly cmd: string;
+
+  constructor(prefix = '') {
+    this.prefix = prefix;
+    this.nodeState = `${prefix}m/state`;
+    this.info = `${prefix}m/info`;
+    this.event = `${prefix}m/event`;
+    this.reply = `${prefix}m/reply`;
+    this.cmd = `${prefix}m/cmd`;
+  }
+
+  taskCmd(taskId: string): string {
+    return `${this.prefix}m/cmd/${taskId}`;
+  }
+  fetch(taskId?: string): string {
+    return this.#below('m/fetch', taskId);
+  }
+  stat(taskId?: string): string {
+    return this.#below('m/stat', taskId);
+  }
+  data(taskId: string): string {
+    return `${this.prefix}m/data/${taskId}`;
+  }
+  state(taskId: string): string {
+    return `${this.prefix}m/state/${taskId}`;
+  }
+  log(taskId: string): string {
+    return `${this.prefix}m/log/${taskId}`;
+  }
+  put(taskId: string): string {
+    return `${this.prefix}w/ch/${taskId}`;
+  }
+  workerCmd(taskId: string): string {
+    return `${this.prefix}w/ch/${taskId}/cmd`;
+  }
+  workerState(taskId: string): string {
+    return `${this.prefix}w/ch/${taskId}/state`;
+  }
+
+  /** True for `m/reply` and everything below it. */
+  isReply(topic: string): boolean {
+    return topic === this.reply || topic.startsWith(`${this.reply}/`);
+  }
+
+  /** True for everything below `m/` and `w/`: what the broker must never forward for a client. */
+  isOurs(topic: string): boolean {
+    if (!topic.startsWith(this.prefix)) return false;
+    const at = this.prefix.length;
+    return topic.charCodeAt(at + 1) === 47 && (topic.charCodeAt(at) === 109 || topic.charCodeAt(at) === 119);
+  }
+
+  meaning(topic: string): TopicMeaning {
+    if (!this.isOurs(topic)) return { kind: 'free' };
+    const [root, word = '', id, ...deeper] = topic.slice(this.prefix.length).split('/');
+    return root === 'm' ? meaningOfManagement(word, id, deeper) : meaningOfWorker(word, id, deeper);
+  }
+
+  #below(base: string, taskId: string | undefined): string {
+    return taskId === undefined ? this.prefix + base : `${this.prefix}${base}/${taskId}`;
+  }
+}
+
+function meaningOfManagement(word: string, id: string | undefined, deeper: readonly string[]): TopicMeaning {
+  if (NODE_WORDS.has(word)) return { kind: 'node' };
+  if (word !== 'cmd' && word !== 'fetch' && word !== 'stat') {
+    return { kind: 'unknown', why: `expected m/cmd, m/fetch or m/stat, got m/${describe(word)}` };
+  }
+  if (deeper.length > 0) return { kind: 'unknown', why: `expected m/${word} or m/${word}/<task>, got more levels` };
+  if (id === undefined) return word === 'cmd' ? { kind: 'cmd' } : { kind: word, taskId: undefined };
+  if (!isTaskId(id)) return badTaskId(id);
+  return word === 'cmd' ? { kind: 'task-cmd', taskId: id } : { kind: word, taskId: id };
+}
+
+function meaningOfWorker(word: string, id: string | undefined, deeper: readonly string[]): TopicMeaning {
+  if (word !== 'ch' || id === undefined) return { kind: 'unknown', why: 'expected w/ch/<task>' };
+  if (!isTaskId(id)) return badTaskId(id);
+  if (deeper.length === 0) return { kind: 'put', taskId: id };
+  const [below] = deeper;
+  if (deeper.length === 1 && below === 'state') return { kind: 'report', taskId: id };
+  if (below === 'cmd') return { kind: 'node' };
+  return { kind: 'unknown', why: 'expected w/ch/<task> or w/ch/<task>/state' };
+}
+
+function badTaskId(id: string): TopicMeaning {
+  return { kind: 'unknown', why: `task id in the topic: expected ${TASK_ID_PATTERN}, got ${describe(id)}` };
+}
