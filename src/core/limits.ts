@@ -51,6 +51,8 @@ export const LIMITS = {
   backoffMaxMs: 60_000,
   backoffJitter: 0.25,
   backoffResetMs: 60_000,
+  /** Least pause after a program that could not be started, so that `initial_ms: 0` does not become a busy loop. */
+  spawnErrorPauseMs: 100,
   /** After SIGKILL: how long the process may take to be gone before it is `unkillable`. */
   unkillableMs: 10_000,
   /** One line of a worker's output; the rest of a longer one is cut off and counted. */
@@ -62,6 +64,12 @@ export const LIMITS = {
   lastStderrLineChars: 500,
   /** After the exit, how long output that is still in the pipe is read. */
   outputDrainMs: 500,
+  /** How often the rest of a process group is looked at once its leader ended. */
+  groupPollMs: 20,
+  /** How long a start waits for what a crash left to be gone. */
+  leftoversMs: 5_000,
+  /** Lines of the journal of children before it is written anew with the living ones only. */
+  journalLinesMax: 10_000,
   /** `m/event` drop notices of one task. */
   dropEventMs: 1_000,
   /** Refusals told in `m/event` in one second, whole node; the rest are only counted. */

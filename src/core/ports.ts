@@ -21,6 +21,8 @@ export interface Random {
   fraction(): number;
   /** `bytes` bytes of cryptographic strength, as base64url text. */
   secret(bytes: number): string;
+  /** SHA-256 of the text, hex: how a secret is remembered and compared. */
+  hash(text: string): string;
 }
 
 /** The part of pino the rooms use. Fields first, then a sentence. */
@@ -54,16 +56,17 @@ export interface ProcessSpec {
   readonly stderr: 'pipe' | 'ignore';
 }
 
-/** What the spawner tells about one process. Each of `failed` and `gone` ends the story; nothing follows them. */
+/** What the spawner tells about one process, in this order: `failed`, or `spawned` then perhaps `exited` then `gone`.
+ *  `failed` and `gone` end the story; only `output` still in the pipe may follow `gone`, for `outputDrainMs`. */
 export interface ProcessListener {
   /** It runs. */
   spawned(identity: ProcessIdentity): void;
   /** It could not be started, in whichever of spawn's ways. */
   failed(error: Error): void;
-  /** The leader ended; others of its group may live. */
+  /** The leader ended, but others of its group live on. Left out when it was alone. */
   exited(exit: ProcessExit): void;
-  /** The leader and everything of its group are gone. Comes after `exited`. */
-  gone(): void;
+  /** The leader and everything of its group are gone. `exit` is the leader's. */
+  gone(exit: ProcessExit): void;
   output(stream: 'stdout' | 'stderr', chunk: Uint8Array): void;
 }
 

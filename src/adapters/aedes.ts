@@ -1,0 +1,254 @@
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { Aedes, AuthenticateError, Client, PublishPacket } from 'aedes';
+import type { Logger } from '../core/ports.js';
+import { Channel, type Identity } from '../transport/channel.js';
+import type { Qos } from '../transport/packet-type.js';
+import type { Subscription } from '../transport/subscribe-packet.js';
+import { guardDelivery } from './aedes-delivery.js';
+
+/** Passwords of this form are worker tokens and never the host's to judge. */
+export const TOKEN_PREFIX = 'snw_';
+
+const BAD_CREDENTIALS = 4;
+
+/** Where a publish goes that must reach nobody: a topic no wildcard matches and no client may hold. */
+const NOWHERE = '$SN/dropped';
+
+/** What the adapter needs from the transport. */
+export interface AedesHost {
+  open(stream: Duplex, request: IncomingMessage | undefined): Channel | undefined;
+  /** Undefined: not a token of a running generation. */
+  identify(username: string, token: string): Identity | undefined;
+  mayHold(channel: Channel, filter: string): boolean;
+  isOurs(topic: string): boolean;
+  will(channel: Channel, topic: string, payload: Buffer, qos: Qos): void;
+}
+
+export interface OutgoingMessage {
+  readonly topic: string;
+  readonly payload: string | Uint8Array;
+  readonly qos: Qos;
+  readonly retain: boolean;
+}
+
+/** The one place that knows Aedes: its hooks are wrapped, the host's called first, and put back by `detach`. */
+export class AedesAdapter {
+  readonly #broker: Aedes;
+  readonly #log: Logger;
+  readonly #host: AedesHost;
+  readonly #undo: Array<() => void> = [];
+  /** What the host's rules made of a filter that the channel asked about before the broker does. */
+  readonly #approved = new WeakMap<Channel, Map<string, Subscription>>();
+  readonly #clients = new WeakMap<Channel, Client>();
+
+  constructor(broker: Aedes, host: AedesHost, log: Logger) {
+    this.#broker = broker;
+    this.#host = host;
+    this.#log = log;
+  }
+
+  attach(): void {
+    this.#wrapConnect();
+    this.#wrapSubscribe();
+    this.#wrapPublish();
+    this.#listen();
+  }
+
+  /** Puts every hook back as it was, in reverse order. */
+  detach(): void {
+    for (const undo of this.#undo.splice(0).reverse()) undo();
+  }
+
+  /** Takes over a fresh connection. */
+  handle(stream: Duplex, request: IncomingMessage | undefined): void {
+    const channel = this.#host.open(stream, request);
+    if (!channel) return;
+    const client = this.#broker.handle(channel, request);
+    this.#clients.set(channel, client);
+    if (!guardDelivery(client, channel)) {
+      this.#log.error({}, 'this Aedes is not one we know: packet ids and deliveries are its own');
+    }
+  }
+
+  publish({ topic, payload, qos, retain }: OutgoingMessage): void {
+    const bytes = typeof payload === 'string' ? Buffer.from(payload) : Buffer.from(payload);
+    this.#broker.publish({ cmd: 'publish', topic, payload: bytes, qos, retain, dup: false }, (error) => {
+      if (error) this.#log.warn({ err: error, topic }, 'the broker did not take a message of the node');
+    });
+  }
+
+  /** Asks the host whether a client may hold a filter, before the broker stores anything of it. */
+  authorizeSubscribe(channel: Channel, subscription: Subscription): Promise<boolean> | boolean {
+    const client = this.#clients.get(channel);
+    if (!client) return false;
+    const wanted = { topic: subscription.filter, qos: subscription.qos };
+    let answer: boolean | undefined;
+    let resolve: (allowed: boolean) => void = (allowed) => {
+      answer = allowed;
+    };
+    this.#hostAuthorizeSubscribe.call(this.#broker, client, wanted, (error, granted) => {
+      const allowed = !error && granted !== null && granted !== undefined;
+      if (allowed) {
+        const approved = this.#approved.get(channel) ?? new Map<string, Subscription>();
+        approved.set(subscription.filter, { filter: granted.topic, qos: subscription.qos });
+        this.#approved.set(channel, approved);
+      }
+      resolve(allowed);
+    });
+    if (answer !== undefined) return answer;
+    return new Promise((settle) => {
+      resolve = settle;
+    });
+  }
+
+  pinged(channel: Channel): void {
+    const client = this.#clients.get(channel);
+    if (client && this.#broker.listenerCount('ping') > 0) this.#broker.emit('ping', { cmd: 'pingreq' }, client);
+  }
+
+  /** Topics of retained messages that match a filter. */
+  async retainedTopics(filter: string): Promise<string[]> {
+    const topics: string[] = [];
+    const persistence: unknown = Reflect.get(this.#broker, 'persistence');
+    if (!hasRetainedStream(persistence)) return topics;
+    for await (const packet of persistence.createRetainedStreamCombi([filter])) topics.push(packet.topic);
+    return topics;
+  }
+
+  #hostAuthorizeSubscribe: Aedes['authorizeSubscribe'] = (_client, subscription, done) => done(null, subscription);
+
+  #wrapConnect(): void {
+    const broker = this.#broker;
+    const { preConnect, authenticate } = broker;
+    this.#replace('preConnect', (client, packet, done) => {
+      preConnect.call(broker, client, packet, (error, success) => {
+        // One clock judges all silences, ours. With a limit of its own the host keeps Aedes' timers.
+        if (channelOf(client) && !Reflect.get(broker, 'keepaliveLimit')) packet.keepalive = 0;
+        done(error, success);
+      });
+    });
+    this.#replace('authenticate', (client, username, password, done) => {
+      const channel = channelOf(client);
+      const token = password?.toString() ?? '';
+      if (!channel || !token.startsWith(TOKEN_PREFIX)) {
+        authenticate.call(broker, client, username, password, done);
+        return;
+      }
+      const identity = this.#host.identify(username ?? '', token);
+      if (identity) {
+        channel.identity = identity;
+        done(null, true);
+      } else {
+        done(badCredentials(), null);
+      }
+    });
+  }
+
+  #wrapSubscribe(): void {
+    const broker = this.#broker;
+    const { authorizeSubscribe, authorizeForward } = broker;
+    this.#hostAuthorizeSubscribe = authorizeSubscribe;
+    this.#replace('authorizeSubscribe', (client, subscription, done) => {
+      const channel = channelOf(client);
+      if (!channel) {
+        if (subscription.topic.startsWith('$SN/')) done(null, null);
+        else authorizeSubscribe.call(broker, client, subscription, done);
+        return;
+      }
+      const approved = this.#approved.get(channel)?.get(subscription.topic);
+      if (approved) {
+        this.#approved.get(channel)?.delete(subscription.topic);
+        channel.subscriptions.add(approved.filter, subscription.qos);
+        done(null, { ...subscription, topic: approved.filter });
+        return;
+      }
+      // A stored session is being restored, or the host subscribes in the client's name.
+      if (!this.#host.mayHold(channel, subscription.topic)) {
+        done(null, null);
+        return;
+      }
+      authorizeSubscribe.call(broker, client, subscription, (error, granted) => {
+        if (!error && granted) channel.subscriptions.add(granted.topic, granted.qos);
+        done(error, granted);
+      });
+    });
+    this.#replace('authorizeForward', (client, packet) => {
+      const channel = channelOf(client);
+      // What a stored session kept for a filter that is refused today stays behind.
+      if (channel?.phase === 'accepted' && channel.subscriptions.maxQos(packet.topic) < 0) return null;
+      return authorizeForward.call(broker, client, packet);
+    });
+  }
+
+  #wrapPublish(): void {
+    const broker = this.#broker;
+    const { authorizePublish } = broker;
+    this.#replace('authorizePublish', (client, packet, done) => {
+      if (!this.#host.isOurs(packet.topic)) {
+        authorizePublish.call(broker, client, packet, done);
+        return;
+      }
+      const channel = client ? channelOf(client) : undefined;
+      if (channel) {
+        // The channel takes all of these but the last will, which the broker publishes by itself.
+        this.#host.will(channel, packet.topic, Buffer.from(packet.payload), packet.qos);
+      } else {
+        this.#log.warn(
+          { client_id: client?.id, topic: packet.topic.slice(0, 200) },
+          'dropped: this connection does not pass the node. Attach before you create servers, or use createServer(node.handle)',
+        );
+      }
+      drop(packet);
+      done(null);
+    });
+  }
+
+  #listen(): void {
+    this.#on('connackSent', (_packet: unknown, client: Client) => {
+      const channel = channelOf(client);
+      // Aedes marks the client as connected right after this event, and only then takes further packets.
+      if (channel) process.nextTick(() => channel.resumeAfterConnack());
+    });
+    this.#on('clientReady', (client: Client) => channelOf(client)?.becomeReady());
+    this.#on('unsubscribe', (filters: string[], client: Client) => {
+      for (const filter of filters) channelOf(client)?.subscriptions.remove(filter);
+    });
+  }
+
+  #on(event: string, listener: Parameters<Aedes['addListener']>[1]): void {
+    this.#broker.addListener(event, listener);
+    this.#undo.push(() => this.#broker.removeListener(event, listener));
+  }
+
+  #replace<H extends HookName>(name: H, hook: Aedes[H]): void {
+    const before: Aedes[H] = this.#broker[name];
+    this.#broker[name] = hook;
+    this.#undo.push(() => {
+      // Somebody wrapped us in turn: taking the whole chain apart is not ours.
+      if (this.#broker[name] === hook) this.#broker[name] = before;
+    });
+  }
+}
+
+type HookName = 'preConnect' | 'authenticate' | 'authorizePublish' | 'authorizeSubscribe' | 'authorizeForward';
+
+function channelOf(client: Client | null): Channel | undefined {
+  return client?.conn instanceof Channel ? client.conn : undefined;
+}
+
+function badCredentials(): AuthenticateError {
+  return Object.assign(new Error('a token of no running worker'), { returnCode: BAD_CREDENTIALS });
+}
+
+function drop(packet: PublishPacket): void {
+  packet.topic = NOWHERE;
+  packet.payload = Buffer.alloc(0);
+  packet.retain = false;
+}
+
+function hasRetainedStream(
+  value: unknown,
+): value is { createRetainedStreamCombi(filters: string[]): AsyncIterable<{ topic: string }> } {
+  return typeof value === 'object' && value !== null && 'createRetainedStreamCombi' in value;
+}

@@ -1,0 +1,31 @@
+import type { Aedes } from 'aedes';
+import type { Logger } from '../core/ports.js';
+import { ConfigSchema } from '../core/schema.js';
+import { validate } from '../core/validate.js';
+import { checkConfig } from './config-check.js';
+import { createLog } from './log.js';
+import { assertBroker, type NodeConfig, SuperNode } from './super-node.js';
+
+/** The options of the config file (docs/config.md), and these. */
+export interface AttachOptions extends NodeConfig {
+  /** Where workers connect, such as `mqtt://127.0.0.1:1883`. Without it SN_URL is not set. */
+  readonly url?: string;
+  /** A pino logger, or anything with its methods. Default: warnings and errors to stdout. */
+  readonly log?: Logger;
+}
+
+/** Makes a node of a broker of yours. Attach before you create servers, and give them `node.handle`:
+ *  a connection that goes to the broker directly is an ordinary client of it, whose `m/…` and `w/…` publishes are
+ *  acknowledged and dropped.
+ *  @param broker From `Aedes.createBroker()`. Its hooks are called first, and restored by `node.close()`.
+ *  @throws SuperNodeError SN_ERR_CONFIG for the options, SN_ERR_DATA_DIR */
+export async function attach(broker: Aedes, options: AttachOptions = {}): Promise<SuperNode> {
+  assertBroker(broker);
+  const { url, log = createLog({ level: 'warn' }), ...rest } = options;
+  const config = validate(ConfigSchema, rest, 'SN_ERR_CONFIG', 'attach');
+  checkConfig(config);
+  const node = new SuperNode({ broker, config, log });
+  await node.attach();
+  await node.startTasks(url);
+  return node;
+}

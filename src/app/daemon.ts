@@ -1,0 +1,60 @@
+import { Aedes } from 'aedes';
+import { type OpenListener, openListener } from '../adapters/listeners.js';
+import { LIMITS } from '../core/limits.js';
+import type { LoadedConfig } from './config-file.js';
+import { createLog } from './log.js';
+import { SuperNode } from './super-node.js';
+
+/** A node with a broker and listeners of its own. */
+export interface Daemon {
+  /** The listeners in the order of the config, with the ports in use. */
+  readonly listeners: readonly Pick<OpenListener, 'type' | 'host' | 'port' | 'url'>[];
+  /** Ends the workers, then everything else, in reverse order of the start. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Starts a node. What was begun is undone when a later step fails.
+ *  @throws SuperNodeError SN_ERR_LISTEN, SN_ERR_DATA_DIR */
+export async function startDaemon(config: LoadedConfig): Promise<Daemon> {
+  const { listeners: wanted, log: logOptions, ...nodeConfig } = config;
+  const log = createLog(logOptions);
+  const broker = await Aedes.createBroker();
+  const node = new SuperNode({ broker, config: nodeConfig, log });
+  const open: OpenListener[] = [];
+  let closed: Promise<void> | undefined;
+  const close = async () => {
+    // No new connections; open ones stay until the workers have gone.
+    const shut = open.map((listener) => listener.close());
+    await node.close();
+    await new Promise<void>((resolve) => broker.close(resolve));
+    await Promise.all(shut);
+    log.info({}, 'stopped');
+  };
+  try {
+    await node.attach();
+    for (const listener of wanted) {
+      open.push(
+        await openListener({
+          listener,
+          packetBytesMax: config.limits?.packet_bytes ?? LIMITS.packetBytes,
+          connectionsMax: config.limits?.connections ?? LIMITS.connectionsMax,
+          log,
+          handle: node.handle,
+        }),
+      );
+    }
+    const listeners = open.map(({ type, host, port, url }) => ({ type, host, port, url }));
+    log.info({ listeners }, `listening on ${listeners.map(({ url }) => url).join(', ')}`);
+    await node.startTasks(listeners.find(({ type }) => type === 'mqtt')?.url, { listeners });
+    return {
+      listeners,
+      close: () => {
+        closed ??= close();
+        return closed;
+      },
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}

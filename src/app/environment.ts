@@ -1,0 +1,43 @@
+import type { TaskRecord } from '../core/task-record.js';
+
+/** What a worker inherits from the node: enough to find and run programs, and nothing that may be a secret. */
+const INHERITED = new Set(['PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL', 'LANG', 'LANGUAGE', 'TZ', 'TMPDIR']);
+
+export interface WorkerEndpoint {
+  /** Where a worker connects: `mqtt://host:port`. Undefined: the host names none, and SN_URL is not set. */
+  readonly url: string | undefined;
+  readonly topicPrefix: string;
+  /** SN_KEEPALIVE where the task has no `heartbeat_interval`. Seconds. */
+  readonly keepaliveS: number;
+}
+
+/** The whole environment of a child: what it inherits, its record's own, and SN_…, which nothing overrides. */
+export function workerEnvironment(
+  inherited: NodeJS.ProcessEnv,
+  record: TaskRecord,
+  endpoint: WorkerEndpoint,
+  generation: number,
+  token: string,
+): Record<string, string> {
+  const environment: Record<string, string> = {};
+  for (const [name, value] of Object.entries(inherited)) {
+    if (value !== undefined && (INHERITED.has(name) || name.startsWith('LC_'))) environment[name] = value;
+  }
+  return {
+    ...environment,
+    ...record.env,
+    ...(endpoint.url === undefined ? {} : { SN_URL: endpoint.url }),
+    SN_TASK_ID: record.taskId,
+    SN_TOKEN: token,
+    SN_GENERATION: String(generation),
+    SN_KEEPALIVE: String(keepaliveS(record, endpoint)),
+    SN_TOPIC_PREFIX: endpoint.topicPrefix,
+    SN_START_PARAMS: record.startParams,
+  };
+}
+
+/** MQTT counts keepalive in whole seconds; a shorter heartbeat is kept by puts, or judged at one second. */
+function keepaliveS(record: TaskRecord, endpoint: WorkerEndpoint): number {
+  if (record.heartbeatMs === 0) return endpoint.keepaliveS;
+  return Math.max(1, Math.floor(record.heartbeatMs / 1_000));
+}

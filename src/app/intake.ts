@@ -1,0 +1,78 @@
+import type { OutgoingMessage } from '../adapters/aedes.js';
+import { LIMITS } from '../core/limits.js';
+import type { Clock } from '../core/ports.js';
+import type { TaskId, Topics } from '../core/topics.js';
+import type { Queues } from '../queues/queues.js';
+import type { TaskQueue } from '../queues/task-queue.js';
+import type { PutSink } from '../transport/ports.js';
+
+/** A sign of life through a put need not be told for each of a thousand puts. */
+const PUT_SEEN_MS = 250;
+
+export interface IntakePorts {
+  readonly clock: Clock;
+  readonly topics: Topics;
+  readonly queues: Queues;
+  publish(message: OutgoingMessage): void;
+  putSeen(taskId: TaskId): void;
+  dropped(taskId: TaskId, data: Record<string, unknown>): void;
+}
+
+/** Where a put becomes an entry, and its live copy. One for each task. */
+export class TaskIntake implements PutSink {
+  readonly #taskId: TaskId;
+  readonly #queue: TaskQueue;
+  readonly #retainLast: boolean;
+  readonly #ports: IntakePorts;
+  readonly #dataTopic: string;
+  #lastSeenMs = Number.NEGATIVE_INFINITY;
+  #droppedTold = 0;
+  #tellingDrops = false;
+
+  constructor(taskId: TaskId, queue: TaskQueue, retainLast: boolean, ports: IntakePorts) {
+    this.#taskId = taskId;
+    this.#queue = queue;
+    this.#retainLast = retainLast;
+    this.#ports = ports;
+    this.#dataTopic = ports.topics.data(taskId);
+  }
+
+  put(payload: Uint8Array, qos: 0 | 1 | 2, topic: string | undefined): undefined {
+    const { queues, clock } = this.#ports;
+    const stored = queues.put(this.#queue, payload, topic);
+    if (this.#queue.dropped > this.#droppedTold) this.#tellDropsSoon();
+    const now = clock.now();
+    if (now - this.#lastSeenMs >= PUT_SEEN_MS) {
+      this.#lastSeenMs = now;
+      this.#ports.putSeen(this.#taskId);
+    }
+    // Others see what came, also where the queue's policy had no room for it; a stopped task is silent.
+    if (stored || this.#queue.accepting) {
+      this.#ports.publish({ topic: this.#dataTopic, payload, qos, retain: this.#retainLast });
+    }
+    return undefined;
+  }
+
+  /** The task's state changed: its next put is told at once, and a stopped one takes none. */
+  stateChanged(accepting: boolean): void {
+    this.#queue.accepting = accepting;
+    this.#lastSeenMs = Number.NEGATIVE_INFINITY;
+  }
+
+  #tellDropsSoon(): void {
+    if (this.#tellingDrops) return;
+    this.#tellingDrops = true;
+    const tell = () => {
+      const { dropped, epoch, length } = this.#queue;
+      if (dropped === this.#droppedTold) {
+        this.#tellingDrops = false;
+        return;
+      }
+      const data = { dropped, since_last: dropped - this.#droppedTold, epoch, length };
+      this.#droppedTold = dropped;
+      this.#ports.dropped(this.#taskId, data);
+      this.#ports.clock.after(LIMITS.dropEventMs, tell);
+    };
+    tell();
+  }
+}

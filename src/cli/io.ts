@@ -1,0 +1,47 @@
+import { EXIT, Failure } from './failure.js';
+
+/** What the command line needs from the process, so that a test can stand in for it. */
+export interface Output {
+  write(data: string | Uint8Array, done?: (error?: Error | null) => void): boolean;
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+  readonly rows?: number;
+}
+
+export interface Io {
+  readonly stdin: AsyncIterable<Uint8Array | string>;
+  readonly stdout: Output;
+  readonly stderr: Output;
+  readonly env: NodeJS.ProcessEnv;
+  /** Aborted by SIGINT and SIGTERM. Its reason is the exit code, 130 or 143. */
+  readonly interrupted: AbortSignal;
+}
+
+/** Writes and waits until the data is handed over, so that a slow reader slows us down. */
+export function write(output: Output, data: string | Uint8Array): Promise<void> {
+  return new Promise((resolve, reject) => {
+    output.write(data, (error) => (error ? reject(error) : resolve()));
+  });
+}
+
+export function writeLine(output: Output, line: string): Promise<void> {
+  return write(output, `${line}\n`);
+}
+
+/** All of stdin, at most what one MQTT packet can carry [MQTT-2.2.3].
+ *  @throws Failure with exit code 2 */
+export async function readAll(input: Io['stdin']): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of input) {
+    const bytes = Buffer.from(chunk);
+    chunks.push(bytes);
+    length += bytes.length;
+    if (length > STDIN_BYTES_MAX) {
+      throw new Failure(EXIT.usage, `stdin: expected at most ${STDIN_BYTES_MAX} bytes, got more`);
+    }
+  }
+  return Buffer.concat(chunks);
+}
+
+const STDIN_BYTES_MAX = 268_435_455;

@@ -1,0 +1,25 @@
+#!/usr/bin/env node
+import { constants } from 'node:os';
+import { runCli } from './program.js';
+
+/** The process around the command line: signals, broken pipes, the exit code. */
+
+const interrupted = new AbortController();
+for (const name of ['SIGINT', 'SIGTERM'] as const) {
+  const exitCode = 128 + constants.signals[name];
+  process.on(name, () => {
+    if (interrupted.signal.aborted) process.exit(exitCode);
+    interrupted.abort(exitCode);
+  });
+}
+
+// `super-node fetch | head` ends us once head has enough. What was not written is not acknowledged.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(0);
+    throw error;
+  });
+}
+
+const { stdin, stdout, stderr, env } = process;
+process.exitCode = await runCli(process.argv.slice(2), { stdin, stdout, stderr, env, interrupted: interrupted.signal });

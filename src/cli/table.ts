@@ -1,0 +1,71 @@
+import { styleText } from 'node:util';
+import type { Io, Output } from './io.js';
+import { cut, oneLine } from './text.js';
+
+export type Style = Parameters<typeof styleText>[0];
+
+export interface Column {
+  readonly title: string;
+  readonly align?: 'left' | 'right';
+  /** Colour of a cell, by its text. */
+  readonly style?: (cell: string) => Style | undefined;
+}
+
+export interface TableLook {
+  /** Longest line, in characters. Undefined: as long as it gets. */
+  readonly width: number | undefined;
+  readonly colour: boolean;
+}
+
+const GAP = '  ';
+const COLUMN_CHARS_MIN = 4;
+
+/** Lines of an aligned table, the titles first. Cells may come from the network: they are stripped of control
+ *  characters here. In a narrow terminal the widest columns are cut first. */
+export function renderTable(
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+  look: TableLook,
+): string[] {
+  const cells = rows.map((row) => columns.map((_, index) => oneLine(row[index] ?? '')));
+  const widths = columns.map(({ title }, index) =>
+    Math.max(title.length, ...cells.map((row) => [...(row[index] ?? '')].length)),
+  );
+  if (look.width !== undefined) narrow(widths, look.width - GAP.length * (columns.length - 1));
+  const line = (row: readonly string[], style: (column: Column, cell: string) => Style | undefined) =>
+    columns
+      .map((column, index) => {
+        const text = cut(row[index] ?? '', widths[index] ?? 0);
+        const last = index === columns.length - 1;
+        return painted(pad(text, widths[index] ?? 0, column.align, last), style(column, text), look.colour);
+      })
+      .join(GAP);
+  const titles = columns.map(({ title }) => title);
+  return [line(titles, () => 'bold'), ...cells.map((row) => line(row, (column, cell) => column.style?.(cell)))];
+}
+
+/** Takes characters from the widest columns until the sum fits. */
+function narrow(widths: number[], room: number): void {
+  for (let excess = widths.reduce((sum, width) => sum + width, 0) - room; excess > 0; excess--) {
+    const widest = Math.max(...widths);
+    if (widest <= COLUMN_CHARS_MIN) return;
+    widths[widths.indexOf(widest)] = widest - 1;
+  }
+}
+
+function pad(text: string, width: number, align: Column['align'], last: boolean): string {
+  const blanks = ' '.repeat(Math.max(0, width - [...text].length));
+  if (align === 'right') return blanks + text;
+  return last ? text : text + blanks;
+}
+
+export function painted(text: string, style: Style | undefined, colour: boolean): string {
+  return colour && style !== undefined ? styleText(style, text) : text;
+}
+
+/** How tables look here: as wide as the terminal, and coloured on one unless NO_COLOR is set
+ *  (https://no-color.org). A pipe gets everything, plain. */
+export function lookOf(output: Output, env: Io['env']): TableLook {
+  const isTTY = output.isTTY === true;
+  return { width: isTTY ? (output.columns ?? 80) : undefined, colour: isTTY && !env.NO_COLOR && env.TERM !== 'dumb' };
+}

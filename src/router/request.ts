@@ -1,0 +1,34 @@
+import type { ErrorCode } from '../core/errors.js';
+import type { TaskId } from '../core/topics.js';
+
+/** Who asks. `admin` is code in our own process; `worker` is bound to its one task. */
+export interface Caller {
+  readonly id: string;
+  readonly role: 'admin' | 'operator' | 'worker';
+  readonly taskId?: TaskId;
+}
+
+/** A request as any transport brings it. */
+export interface Request {
+  readonly kind: 'cmd' | 'task-cmd' | 'fetch' | 'stat';
+  readonly taskId: TaskId | undefined;
+  readonly payload: Uint8Array;
+  readonly caller: Caller;
+  /** Whether the caller would get a reply sent there. Undefined `replyTo`: the transport's default place.
+   *  @throws SuperNodeError SN_ERR_REQUEST where no reply may go */
+  hears(replyTo: string | undefined): boolean;
+  /** Aborted when the caller is gone. */
+  readonly signal: AbortSignal | undefined;
+}
+
+export type Envelope =
+  | { readonly status: 'ok'; readonly data: unknown; readonly transaction?: unknown }
+  | { readonly status: 'error'; readonly error: string; readonly code: ErrorCode; readonly transaction?: unknown };
+
+/** The answer to one request. */
+export interface Reply {
+  readonly envelope: Envelope;
+  readonly replyTo: string | undefined;
+  /** What the transport tells when it knows: the caller has the reply, or is gone without it. */
+  delivered(arrived: boolean): void;
+}

@@ -1,0 +1,152 @@
+import { asSuperNodeError, SuperNodeError } from '../core/errors.js';
+import { LIMITS } from '../core/limits.js';
+import type { Logger } from '../core/ports.js';
+import { FetchSchema, StatSchema } from '../core/schema.js';
+import { validate } from '../core/validate.js';
+import { parseBody } from './body.js';
+import { known, runCommand, sendToWorkers } from './commands.js';
+import { entryToWire } from './entry-wire.js';
+import type { Lease, RouterPorts } from './ports.js';
+import type { Caller, Envelope, Reply, Request } from './request.js';
+
+/** Request → handler → reply. Knows no transport: whatever carries the request gives it a caller, a way to know
+ *  whether a reply will be heard, and takes one reply. */
+export class Router {
+  readonly #ports: RouterPorts;
+  readonly #log: Logger;
+
+  constructor(ports: RouterPorts, log: Logger) {
+    this.#ports = ports;
+    this.#log = log;
+  }
+
+  /** Answers every request exactly once and never rejects. Undefined: there is nobody to answer. */
+  async handle(request: Request): Promise<Reply | undefined> {
+    const place: ReplyPlace = { transaction: undefined, replyTo: undefined };
+    try {
+      refuseForeign(request);
+      // Raw bytes for a worker are not ours to read; everything else is a JSON object.
+      const body = request.kind === 'task-cmd' ? {} : parseBody(request.payload);
+      place.transaction = body.transaction;
+      const replyTo = replyToOf(body);
+      const heard = request.hears(replyTo);
+      place.replyTo = replyTo;
+      return await this.#run(request, body, place, heard);
+    } catch (thrown) {
+      const error = this.#explain(thrown);
+      return reply(place, { status: 'error', error: error.message, code: error.code });
+    }
+  }
+
+  /** The reply that says no, without doing anything but reading where it goes. */
+  refuse(request: Request, error: SuperNodeError): Reply {
+    const place: ReplyPlace = { transaction: undefined, replyTo: undefined };
+    try {
+      const body = parseBody(request.payload);
+      place.transaction = body.transaction;
+      if (request.hears(replyToOf(body))) place.replyTo = replyToOf(body);
+    } catch (thrown) {
+      this.#log.debug({ err: thrown }, 'a refused request could not be read either');
+    }
+    return reply(place, { status: 'error', error: error.message, code: error.code });
+  }
+
+  /** A command from code in our own process: no bytes, no reply topic.
+   *  @throws SuperNodeError */
+  command(command: Record<string, unknown>, caller: Caller): Promise<unknown> {
+    return runCommand(command, caller, this.#ports);
+  }
+
+  async #run(
+    request: Request,
+    body: Record<string, unknown>,
+    place: ReplyPlace,
+    heard: boolean,
+  ): Promise<Reply | undefined> {
+    switch (request.kind) {
+      case 'cmd':
+        return reply(place, { status: 'ok', data: await runCommand(body, request.caller, this.#ports) });
+      case 'task-cmd': {
+        const data = request.taskId && sendToWorkers(request.taskId, request.payload, this.#ports);
+        return reply(place, { status: 'ok', data });
+      }
+      case 'stat':
+        return reply(place, { status: 'ok', data: this.#stat(request, body) });
+      case 'fetch':
+        return this.#fetch(request, body, place, heard);
+    }
+  }
+
+  #stat(request: Request, body: Record<string, unknown>): unknown {
+    validate(StatSchema, body, 'SN_ERR_REQUEST', 'stat');
+    const { board, tasks } = this.#ports;
+    return request.taskId === undefined ? board.node() : board.task(known(request.taskId, tasks));
+  }
+
+  async #fetch(
+    request: Request,
+    body: Record<string, unknown>,
+    place: ReplyPlace,
+    heard: boolean,
+  ): Promise<Reply | undefined> {
+    const { max = 1, max_bytes, wait_ms = 0, encoding } = validate(FetchSchema, body, 'SN_ERR_REQUEST', 'fetch');
+    // Taken entries whose reply nobody hears would be lost to everybody until the connection ends.
+    if (!heard) {
+      this.#ports.unheard(request.caller.id, request.taskId);
+      return undefined;
+    }
+    const lease = await this.#ports.queues.fetch({
+      taskId: request.taskId === undefined ? undefined : known(request.taskId, this.#ports.tasks),
+      max,
+      maxBytes: max_bytes ?? LIMITS.fetchBytes,
+      waitMs: wait_ms,
+      signal: request.signal,
+    });
+    const envelope: Envelope = { status: 'ok', data: fetchedToWire(lease, encoding === 'base64') };
+    return reply(place, envelope, (arrived) => (arrived ? lease.settle() : lease.giveBack()));
+  }
+
+  #explain(thrown: unknown): SuperNodeError {
+    const error = asSuperNodeError(thrown);
+    if (error.code !== 'SN_ERR_INTERNAL') return error;
+    this.#log.error({ err: thrown }, 'a request met a fault of ours');
+    return new SuperNodeError('SN_ERR_INTERNAL', 'the node met a fault; its log has the details');
+  }
+}
+
+/** Where an answer goes and what it carries back; filled in as far as the request could be read. */
+interface ReplyPlace {
+  transaction: unknown;
+  replyTo: string | undefined;
+}
+
+function reply(place: ReplyPlace, envelope: Envelope, delivered: Reply['delivered'] = ignore): Reply {
+  const { transaction, replyTo } = place;
+  return { envelope: transaction === undefined ? envelope : { ...envelope, transaction }, replyTo, delivered };
+}
+
+/** A worker's connection speaks for its one task and commands nothing. */
+function refuseForeign({ caller, kind }: Request): void {
+  if (caller.role !== 'worker') return;
+  throw new SuperNodeError(
+    'SN_ERR_FORBIDDEN',
+    `m/${kind}: expected an app or operator, got the worker of ${caller.taskId}`,
+  );
+}
+
+function replyToOf(body: Record<string, unknown>): string | undefined {
+  return typeof body.reply_to === 'string' ? body.reply_to : undefined;
+}
+
+function fetchedToWire(lease: Lease, base64: boolean) {
+  return {
+    entries: lease.entries.map((entry) => entryToWire(entry, base64)),
+    ...(lease.epoch === undefined ? {} : { epoch: lease.epoch }),
+    dropped: lease.dropped,
+    remaining: lease.remaining,
+  };
+}
+
+function ignore(): void {
+  // A reply that settles nothing does not care whether it arrived.
+}

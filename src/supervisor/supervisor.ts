@@ -1,0 +1,199 @@
+import { SuperNodeError } from '../core/errors.js';
+import { LIMITS } from '../core/limits.js';
+import type { Cancel } from '../core/ports.js';
+import { sameRecord, type TaskRecord } from '../core/task-record.js';
+import type { TaskId, WorkerReport } from '../core/topics.js';
+import { NetTask } from './net-task.js';
+import { ProcessTask } from './process-task.js';
+import type { SupervisorPorts, TaskStatus } from './status.js';
+import type { AnsweredCommand } from './worker-states.js';
+
+type Task = ProcessTask | NetTask;
+
+export type Authentication =
+  | { readonly ok: true; readonly generation: number; readonly heartbeatMs: number }
+  | { readonly ok: false };
+
+/** Every task of the node: what commands do to them, and what the transport tells about their channels. */
+export class Supervisor {
+  readonly #ports: SupervisorPorts;
+  readonly #tasks = new Map<string, Task>();
+  #closing: Promise<void> | undefined;
+
+  constructor(ports: SupervisorPorts) {
+    this.#ports = ports;
+  }
+
+  /** Creates and starts a task, or starts one that rests. A task that runs with the same record is left as it is,
+   *  except that one in `backoff` is tried at once. One that is being stopped starts when that is done; one that is
+   *  being removed is created anew when that is done.
+   *  @throws SuperNodeError SN_ERR_TASK_EXISTS, SN_ERR_LIMIT, SN_ERR_CLOSING */
+  start(record: TaskRecord): void {
+    this.#refuseWhenClosing();
+    const task = this.#tasks.get(record.taskId);
+    if (task?.kind === 'process' && task.removing) task.successor = record;
+    else this.#fit(task, record).start();
+  }
+
+  /** Makes a task known without starting anything: a net task that registers by itself. No-op for one that is known.
+   *  @throws SuperNodeError SN_ERR_LIMIT, SN_ERR_CLOSING */
+  declare(record: TaskRecord): void {
+    if (this.#tasks.has(record.taskId)) return;
+    this.#refuseWhenClosing();
+    this.#create(record);
+  }
+
+  /** Resolves when no process of the task is left, also when a start came meanwhile.
+   *  @throws SuperNodeError SN_ERR_TASK_UNKNOWN; SN_ERR_INTERNAL when SIGKILL does not end it */
+  async stop(taskId: TaskId): Promise<void> {
+    return this.#command(taskId, 'stop');
+  }
+
+  /** Resolves when the next process was spawned, or could not be: its status tells.
+   *  @throws SuperNodeError SN_ERR_TASK_UNKNOWN; SN_ERR_SUPERSEDED when a stop or remove came meanwhile;
+   *  SN_ERR_INTERNAL when SIGKILL does not end it; SN_ERR_CLOSING */
+  async restart(taskId: TaskId): Promise<void> {
+    this.#refuseWhenClosing();
+    return this.#command(taskId, 'restart');
+  }
+
+  /** Resolves when no process of the task is left and the task is forgotten.
+   *  @throws SuperNodeError SN_ERR_TASK_UNKNOWN; SN_ERR_INTERNAL when SIGKILL does not end it (once it goes, so does
+   *  the task) */
+  async remove(taskId: TaskId): Promise<void> {
+    return this.#command(taskId, 'remove');
+  }
+
+  /** @throws SuperNodeError SN_ERR_TASK_UNKNOWN, SN_ERR_NOT_RUNNING */
+  signal(taskId: TaskId, sig: string): void {
+    this.#task(taskId).signal(sig);
+  }
+
+  has(taskId: string): boolean {
+    return this.#tasks.has(taskId);
+  }
+
+  record(taskId: TaskId): TaskRecord | undefined {
+    return this.#tasks.get(taskId)?.record;
+  }
+
+  /** @throws SuperNodeError SN_ERR_TASK_UNKNOWN */
+  status(taskId: TaskId): TaskStatus {
+    return this.#task(taskId).status();
+  }
+
+  list(): TaskStatus[] {
+    return Array.from(this.#tasks.values(), (task) => task.status());
+  }
+
+  /** Whether these are the name and the token of a process that lives now. */
+  authenticate(taskId: string, token: string): Authentication {
+    const task = this.#tasks.get(taskId);
+    if (task?.kind !== 'process') return { ok: false };
+    const generation = task.generationOf(this.#ports.random.hash(token));
+    return generation === undefined ? { ok: false } : { ok: true, generation, heartbeatMs: task.record.heartbeatMs };
+  }
+
+  /** A connection belongs to the task from now on.
+   *  @param generation Of the token it came with; undefined for a net client. One that does not fit is ignored. */
+  channelUp(taskId: TaskId, channelId: string, generation?: number): void {
+    const task = this.#tasks.get(taskId);
+    if (task?.kind === 'process') task.channelUp(channelId, generation);
+    else task?.channelUp(channelId);
+  }
+
+  /** It is gone. `silent`: it is still open, but nothing came for 1.5 × its heartbeat. */
+  channelDown(taskId: TaskId, channelId: string, how: 'closed' | 'disconnect' | 'silent'): void {
+    this.#tasks.get(taskId)?.channelDown(channelId, how);
+  }
+
+  /** A net client's own word. That of a process counts nothing: its process and its channel speak for it. */
+  report(taskId: TaskId, channelId: string, word: WorkerReport): void {
+    const task = this.#tasks.get(taskId);
+    if (task?.kind === 'net') task.report(channelId, word);
+  }
+
+  putSeen(taskId: TaskId): void {
+    this.#tasks.get(taskId)?.putSeen();
+  }
+
+  /** Stops every worker, all at once. Resolves when they are gone, or when the slowest had its `secondSigMs` and
+   *  `LIMITS.shutdownGraceMs` more; what is left then is for the next start to end. */
+  shutdown(): Promise<void> {
+    this.#closing ??= this.#stopAll();
+    return this.#closing;
+  }
+
+  async #stopAll(): Promise<void> {
+    const tasks = [...this.#tasks.values()].filter((task) => task.kind === 'process');
+    const longestMs = Math.max(0, ...tasks.map((task) => task.record.secondSigMs));
+    const stopped = Promise.allSettled(tasks.map((task) => task.command('stop')));
+    let cancel: Cancel | undefined;
+    const timeout = new Promise<void>((resolve) => {
+      cancel = this.#ports.clock.after(longestMs + LIMITS.shutdownGraceMs, resolve);
+    });
+    await Promise.race([stopped, timeout]);
+    cancel?.();
+    for (const task of tasks) task.dispose();
+  }
+
+  /** The task as this record wants it: a new one, or the known one with the record where that may be exchanged. */
+  #fit(task: Task | undefined, record: TaskRecord): Task {
+    if (task === undefined) return this.#create(record);
+    if (sameRecord(task.record, record)) return task;
+    if (!task.replaceable) throw exists(record.taskId, 'expected the record it runs with, or a stop first');
+    if (task.kind !== kindOf(record)) {
+      if (!task.resting) throw exists(record.taskId, 'expected its process to be gone, it is still being stopped');
+      return this.#create(record);
+    }
+    task.record = record;
+    return task;
+  }
+
+  #create(record: TaskRecord): Task {
+    const { tasksMax } = this.#ports;
+    if (!this.#tasks.has(record.taskId) && this.#tasks.size >= tasksMax) {
+      throw new SuperNodeError('SN_ERR_LIMIT', `tasks: expected at most ${tasksMax}, got one more: ${record.taskId}`);
+    }
+    const task =
+      kindOf(record) === 'process'
+        ? new ProcessTask(record, this.#ports, (gone) => this.#forget(gone.taskId, gone.successor))
+        : new NetTask(record, this.#ports, (gone) => this.#forget(gone.taskId, undefined));
+    this.#tasks.set(record.taskId, task);
+    // A process is on its way to `starting`; clients may take their time, so `pending` is told.
+    if (task.kind === 'net') this.#ports.report.stateChanged(task.status());
+    return task;
+  }
+
+  #forget(taskId: TaskId, successor: TaskRecord | undefined): void {
+    this.#tasks.delete(taskId);
+    this.#ports.report.removed(taskId);
+    if (successor !== undefined && this.#closing === undefined) this.start(successor);
+  }
+
+  async #command(taskId: TaskId, type: AnsweredCommand): Promise<void> {
+    const task = this.#task(taskId);
+    // The last word counts: whatever comes after a start that waits for the removal takes that start back.
+    if (task.kind === 'process') task.successor = undefined;
+    return task.command(type);
+  }
+
+  #task(taskId: TaskId): Task {
+    const task = this.#tasks.get(taskId);
+    if (task === undefined)
+      throw new SuperNodeError('SN_ERR_TASK_UNKNOWN', `task_id: expected a known task, got ${taskId}`);
+    return task;
+  }
+
+  #refuseWhenClosing(): void {
+    if (this.#closing !== undefined) throw new SuperNodeError('SN_ERR_CLOSING', 'the node is shutting down');
+  }
+}
+
+function kindOf(record: TaskRecord): Task['kind'] {
+  return record.command === undefined ? 'net' : 'process';
+}
+
+function exists(taskId: TaskId, why: string): SuperNodeError {
+  return new SuperNodeError('SN_ERR_TASK_EXISTS', `start ${taskId}: ${why}`);
+}

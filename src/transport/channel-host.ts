@@ -1,0 +1,37 @@
+import type { Clock } from '../core/ports.js';
+import type { Channel } from './channel.js';
+import type { Qos } from './packet-type.js';
+import type { Sessions } from './session.js';
+import type { Subscription } from './subscribe-packet.js';
+import type { Violation } from './violation.js';
+
+/** What becomes of a publish to one topic. */
+export type Destination =
+  /** The broker's. `copy`, where a route matches, sees the payload once per message. */
+  | { readonly kind: 'broker'; readonly copy: ((payload: Buffer) => void) | undefined }
+  /** Ours: taken by the node and never forwarded. The acknowledgement goes out when `accept` is done: at once, or
+   *  when its promise is. The payload is valid only during the call. */
+  | { readonly kind: 'node'; accept(channel: Channel, payload: Buffer, qos: Qos): undefined | Promise<void> };
+
+/** How a connection ended. `ours`: the node closed it on purpose, which is nobody's failure. */
+export type ChannelEnd = 'disconnect' | 'closed' | 'silent' | 'ours';
+
+/** What a channel needs from the house it stands in. Knows no broker. */
+export interface ChannelHost {
+  readonly clock: Clock;
+  readonly packetBytesMax: number;
+  readonly sessions: Sessions;
+  /** Changes when destinations that channels remember may have become wrong. */
+  readonly destinationsVersion: number;
+  destination(channel: Channel, topic: string): Destination;
+  /** Which subscriptions of a SUBSCRIBE the client may have, in order. */
+  authorize(channel: Channel, wanted: readonly Subscription[]): readonly boolean[] | Promise<readonly boolean[]>;
+  /** Asks for one `flush` of the channel at the end of this turn. */
+  flushSoon(channel: Channel): void;
+  pinged(channel: Channel): void;
+  /** The client broke the protocol; its connection is being closed. */
+  violated(channel: Channel, violation: Violation): void;
+  /** The client was accepted, and answers can be written to it. */
+  ready(channel: Channel): void;
+  ended(channel: Channel, how: ChannelEnd): void;
+}

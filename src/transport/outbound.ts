@@ -1,0 +1,91 @@
+import { LIMITS } from '../core/limits.js';
+import type { Link } from './link.js';
+
+/** Frames larger than this are written as they are; smaller ones are joined first. */
+const JOIN_BYTES = 4_096;
+
+/** What goes out to one client: whole frames, gathered and written once a turn, with back-pressure. */
+export class Outbound {
+  readonly #link: Link;
+  readonly #flushSoon: () => void;
+  #frames: Buffer[] = [];
+  #bytes = 0;
+  #scheduled = false;
+  #congested = false;
+  #waiters: Array<() => void> = [];
+
+  /** @param flushSoon Asks for one `flush` at the end of this turn. */
+  constructor(link: Link, flushSoon: () => void) {
+    this.#link = link;
+    this.#flushSoon = flushSoon;
+  }
+
+  /** The peer reads too slowly for more from the broker. */
+  get isFull(): boolean {
+    return this.#congested && this.#bytes > LIMITS.writeSoftBytes;
+  }
+
+  /** So much waits that we stop taking in what would be answered. */
+  get isOverfull(): boolean {
+    return this.#congested && this.#bytes > LIMITS.writeHardBytes;
+  }
+
+  send(frame: Buffer): void {
+    this.#frames.push(frame);
+    this.#bytes += frame.length;
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    this.#flushSoon();
+  }
+
+  /** Calls back at once, or when the peer has caught up, or when the connection ends. */
+  whenRoom(ready: () => void): void {
+    if (this.isFull) this.#waiters.push(ready);
+    else ready();
+  }
+
+  flush(): void {
+    this.#scheduled = false;
+    if (this.#congested || this.#frames.length === 0) return;
+    const frames = this.#frames;
+    this.#frames = [];
+    this.#bytes = 0;
+    if (!this.#write(frames)) this.#congested = true;
+  }
+
+  drained(): void {
+    this.#congested = false;
+    this.flush();
+    if (!this.isFull) this.release();
+  }
+
+  /** Lets everybody go on who waited for room. */
+  release(): void {
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const ready of waiters) ready();
+  }
+
+  #write(frames: readonly Buffer[]): boolean {
+    const [only] = frames;
+    if (only && frames.length === 1) return this.#link.write(only);
+    let room = true;
+    let small: Buffer[] = [];
+    const writeSmall = () => {
+      if (small.length > 0) room = this.#link.write(Buffer.concat(small));
+      small = [];
+    };
+    this.#link.cork();
+    for (const frame of frames) {
+      if (frame.length <= JOIN_BYTES) {
+        small.push(frame);
+      } else {
+        writeSmall();
+        room = this.#link.write(frame);
+      }
+    }
+    writeSmall();
+    this.#link.uncork();
+    return room;
+  }
+}

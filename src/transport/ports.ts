@@ -1,0 +1,48 @@
+import type { SuperNodeError } from '../core/errors.js';
+import type { TaskId, WorkerReport } from '../core/topics.js';
+import type { Reply, Request } from '../router/request.js';
+import type { Channel } from './channel.js';
+import type { Subscription } from './subscribe-packet.js';
+
+/** What the transport tells the supervisor about connections, and asks it. */
+export interface Liveness {
+  isProcess(taskId: TaskId): boolean;
+  /** The task refuses commands to its workers, by its record. */
+  refusesCommands(taskId: TaskId): boolean;
+  /** Makes sure the task exists, creating a task of net clients where that is allowed.
+   *  @throws SuperNodeError SN_ERR_TASK_UNKNOWN, SN_ERR_LIMIT */
+  register(taskId: TaskId): void;
+  channelUp(taskId: TaskId, channelId: string, generation: number | undefined): void;
+  channelDown(taskId: TaskId, channelId: string, how: 'closed' | 'disconnect' | 'silent'): void;
+  report(taskId: TaskId, channelId: string, word: WorkerReport): void;
+  /** Longest silence a worker of the task may keep, from its record. Milliseconds, 0: its keepalive decides. */
+  heartbeatMs(taskId: TaskId): number;
+}
+
+export interface PutSink {
+  /** Takes one entry; the bytes are valid only during the call. Undefined: it is in the queue, or dropped by the
+   *  task's policy and counted; a promise: it will be. */
+  put(payload: Uint8Array, qos: 0 | 1 | 2, topic: string | undefined): undefined | Promise<void>;
+}
+
+export interface Intake {
+  /** @throws SuperNodeError SN_ERR_TASK_UNKNOWN, SN_ERR_LIMIT */
+  sink(taskId: TaskId): PutSink;
+}
+
+export interface RequestHandler {
+  handle(request: Request): Promise<Reply | undefined>;
+  /** The reply that says no, without doing anything. */
+  refuse(request: Request, error: SuperNodeError): Reply;
+}
+
+/** The broker, as far as the transport needs it. */
+export interface BrokerAccess {
+  /** Asks the host's own rules whether the client may hold a filter. */
+  authorizeSubscribe(channel: Channel, subscription: Subscription): boolean | Promise<boolean>;
+  pinged(channel: Channel): void;
+}
+
+export interface TransportReport {
+  event(type: string, data: Record<string, unknown>, taskId?: TaskId): void;
+}

@@ -1,0 +1,56 @@
+import { PacketIds } from './packet-ids.js';
+
+/** What must outlive a connection of a client with clean=false [MQTT-3.1.2-4]. */
+export interface Session {
+  readonly ids: PacketIds;
+  /** QoS 2 publishes that we acted on and whose PUBREL is still to come [MQTT-4.3.3-2]. */
+  readonly received: Set<number>;
+  /** QoS 2 publishes for the broker that a route copied, likewise. */
+  readonly routed: Set<number>;
+}
+
+export function newSession(): Session {
+  return { ids: new PacketIds(), received: new Set(), routed: new Set() };
+}
+
+function isIdle({ ids, received, routed }: Session): boolean {
+  return ids.inFlight === 0 && received.size === 0 && routed.size === 0;
+}
+
+/** Sessions of clients with clean=false, by client id. Bounded: the least recently connected is forgotten, which
+ *  costs it no message, only the memory of which packet ids it has in flight. */
+export class Sessions {
+  readonly #max: number;
+  readonly #sessions = new Map<string, Session>();
+
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  /** The stored session, shared with a connection that is about to be taken over [MQTT-3.1.4-2]; or a new one,
+   *  which nobody remembers before `keep`: a stranger's CONNECT must not push out anything. */
+  find(clientId: string): Session {
+    return this.#sessions.get(clientId) ?? newSession();
+  }
+
+  /** The client was accepted with this session. */
+  keep(clientId: string, session: Session): void {
+    this.#sessions.delete(clientId);
+    this.#sessions.set(clientId, session);
+    for (const oldest of this.#sessions.keys()) {
+      if (this.#sessions.size <= this.#max) break;
+      this.#sessions.delete(oldest);
+    }
+  }
+
+  /** The client wants none, or a new one [MQTT-3.1.2-6]. */
+  discard(clientId: string): void {
+    this.#sessions.delete(clientId);
+  }
+
+  /** A connection ended; a session with nothing in flight needs no memory. */
+  ended(clientId: string): void {
+    const session = this.#sessions.get(clientId);
+    if (session && isIdle(session)) this.#sessions.delete(clientId);
+  }
+}
