@@ -71,7 +71,9 @@ export class AedesAdapter {
     }
   }
 
+  /** Tells the broker's clients. After `detach` the node has no voice any more. */
   publish({ topic, payload, qos, retain }: OutgoingMessage): void {
+    if (this.#undo.length === 0) return;
     const bytes = typeof payload === 'string' ? Buffer.from(payload) : Buffer.from(payload);
     this.#broker.publish({ cmd: 'publish', topic, payload: bytes, qos, retain, dup: false }, (error) => {
       if (error) this.#log.warn({ err: error, topic }, 'the broker did not take a message of the node');

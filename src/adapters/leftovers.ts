@@ -14,7 +14,10 @@ export async function endLeftovers(leftovers: readonly ChildRecord[], log: Logge
   const known = leftovers.filter(({ identity }) => identity === undefined || identity.bootId === bootId());
   if (known.length === 0) return 0;
   if (!hasProc()) {
-    log.warn({ children: known.length }, 'children of the last run may live on: this system cannot tell which they are');
+    log.warn(
+      { children: known.length },
+      'children of the last run may live on: this system cannot tell which they are',
+    );
     return 0;
   }
   const found = new Set<string>();

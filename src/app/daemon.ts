@@ -28,7 +28,6 @@ export async function startDaemon(config: LoadedConfig): Promise<Daemon> {
     await node.close();
     await new Promise<void>((resolve) => broker.close(resolve));
     await Promise.all(shut);
-    log.info({}, 'stopped');
   };
   try {
     await node.attach();
@@ -49,7 +48,7 @@ export async function startDaemon(config: LoadedConfig): Promise<Daemon> {
     return {
       listeners,
       close: () => {
-        closed ??= close();
+        closed ??= close().then(() => log.info({}, 'stopped'));
         return closed;
       },
     };

@@ -20,19 +20,19 @@ export interface IntakePorts {
 
 /** Where a put becomes an entry, and its live copy. One for each task. */
 export class TaskIntake implements PutSink {
+  /** The live copy of the last entry is retained. */
+  retainLast = false;
   readonly #taskId: TaskId;
   readonly #queue: TaskQueue;
-  readonly #retainLast: boolean;
   readonly #ports: IntakePorts;
   readonly #dataTopic: string;
   #lastSeenMs = Number.NEGATIVE_INFINITY;
   #droppedTold = 0;
   #tellingDrops = false;
 
-  constructor(taskId: TaskId, queue: TaskQueue, retainLast: boolean, ports: IntakePorts) {
+  constructor(taskId: TaskId, queue: TaskQueue, ports: IntakePorts) {
     this.#taskId = taskId;
     this.#queue = queue;
-    this.#retainLast = retainLast;
     this.#ports = ports;
     this.#dataTopic = ports.topics.data(taskId);
   }
@@ -48,7 +48,7 @@ export class TaskIntake implements PutSink {
     }
     // Others see what came, also where the queue's policy had no room for it; a stopped task is silent.
     if (stored || this.#queue.accepting) {
-      this.#ports.publish({ topic: this.#dataTopic, payload, qos, retain: this.#retainLast });
+      this.#ports.publish({ topic: this.#dataTopic, payload, qos, retain: this.retainLast });
     }
     return undefined;
   }

@@ -101,12 +101,12 @@ export class TaskCatalog implements TaskControl, Records, Intake {
     const { supervisor, queues } = this.#ports;
     const { taskId } = record;
     const queue = queues.open(taskId, record.queue);
-    const intake = new TaskIntake(taskId, queue, record.retainLast, {
-      ...this.#ports,
-      putSeen: (id) => supervisor.putSeen(id),
-    });
-    this.#intakes.set(taskId, intake);
+    const known = this.#intakes.get(taskId);
+    const intake = known ?? new TaskIntake(taskId, queue, { ...this.#ports, putSeen: (id) => supervisor.putSeen(id) });
+    intake.retainLast = record.retainLast;
     intake.stateChanged(supervisor.status(taskId).accepting);
+    if (known) return;
+    this.#intakes.set(taskId, intake);
     this.#ports.changed();
   }
 }

@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { MqttClient } from 'mqtt';
 import { shownUrl } from '../core/address.js';
 import { Topics } from '../core/topics.js';
-import { EXIT, Failure, interruption } from './failure.js';
+import { asFailure, EXIT, Failure, interruption } from './failure.js';
 
 /** Where the node is and who we are. */
 export interface NodeAddress {
@@ -65,10 +65,14 @@ export class NodeClient {
   async start(interrupted: AbortSignal): Promise<void> {
     this.ended.catch(nothing);
     this.#client.handleMessage = ({ topic, payload, retain }, done) => {
-      this.#take(topic, Buffer.from(payload), retain).then((acknowledged) => {
-        done();
-        acknowledged();
-      }, done);
+      this.#take(topic, Buffer.from(payload), retain).then(
+        (acknowledged) => {
+          done();
+          acknowledged();
+        },
+        // What could not be written out is not acknowledged.
+        (thrown) => this.#fail(asFailure(thrown)),
+      );
     };
     this.#client.on('close', () => this.#fail(lost(this.#address)));
     interrupted.addEventListener('abort', () => this.#fail(interruption(interrupted)), { once: true });

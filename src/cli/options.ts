@@ -19,14 +19,14 @@ export interface ClientOptions {
   readonly json?: boolean;
 }
 
-export function withClientOptions(command: Command): Command {
+export function withClientOptions(command: Command, timeoutMs = DEFAULT_TIMEOUT_MS): Command {
   return command
     .optionsGroup('Connection:')
     .option('--url <url>', `mqtt://, mqtts://, ws:// or wss:// (env SN_URL, default ${DEFAULT_URL})`)
     .option('--username <name>', 'user name (env SN_USERNAME)')
     .option('--password <password>', 'better give it as env SN_PASSWORD: arguments show in the list of processes')
     .option('--prefix <prefix>', "the node's topic prefix (env SN_TOPIC_PREFIX)")
-    .option('--timeout <ms>', `longest wait for an answer (default ${DEFAULT_TIMEOUT_MS})`, integer(1, MS_MAX))
+    .option('--timeout <ms>', `longest wait for an answer (default ${timeoutMs})`, integer(1, MS_MAX))
     .option('--json', 'print what the node answers, as JSON');
 }
 

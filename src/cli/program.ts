@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { packageVersion } from '../app/version.js';
 import { addConfigCommands } from './commands/config.js';
 import { addFetchCommand } from './commands/fetch.js';
 import { addFollowCommands } from './commands/follow.js';
@@ -70,10 +70,4 @@ function buildProgram(io: Io, startNode: StartNode | undefined): Command {
   addFetchCommand(program, io);
   addFollowCommands(program, io);
   return program;
-}
-
-/** The same file is two levels up from src/cli and from dist/cli. */
-function packageVersion(): string {
-  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
-  return String(version);
 }

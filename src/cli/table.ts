@@ -60,7 +60,7 @@ function pad(text: string, width: number, align: Column['align'], last: boolean)
 }
 
 export function painted(text: string, style: Style | undefined, colour: boolean): string {
-  return colour && style !== undefined ? styleText(style, text) : text;
+  return colour && style !== undefined ? styleText(style, text, { validateStream: false }) : text;
 }
 
 /** How tables look here: as wide as the terminal, and coloured on one unless NO_COLOR is set

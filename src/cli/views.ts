@@ -85,6 +85,7 @@ function factText(name: string, value: unknown): string {
       .map((channel) => channelText(fieldsOf(channel)))
       .join('; ');
   if (name === 'restarts') return countsText(fieldsOf(value));
+  if (name === 'ts' || name.endsWith('_ts')) return timeText(value);
   if (name.endsWith('_ms') && numberOf(value) !== undefined) return durationOf(value);
   return textOf(value);
 }
@@ -94,8 +95,9 @@ function queueText({ length, bytes, dropped, seq, epoch }: Fields): string {
   return `${held}, last seq ${textOf(seq) || '0'}${epoch === undefined ? '' : `, epoch ${textOf(epoch)}`}`;
 }
 
-function channelText({ client_id, address, keepalive_s }: Fields): string {
-  return `${textOf(client_id)} from ${textOf(address) || '?'}, keepalive ${textOf(keepalive_s) || '?'}s`;
+function channelText({ client_id, address, keepalive_s, last_seen_ms }: Fields): string {
+  const seen = `seen ${durationOf(last_seen_ms)} ago`;
+  return `${textOf(client_id)} from ${textOf(address) || '?'}, keepalive ${textOf(keepalive_s) || '?'}s, ${seen}`;
 }
 
 function countsText(counts: Fields): string {
@@ -111,6 +113,11 @@ function pairs(entries: readonly (readonly [string, string])[], look: TableLook)
 function fitted(line: string, look: TableLook): string {
   const clean = oneLine(line);
   return look.width === undefined ? clean : cut(clean, look.width);
+}
+
+function timeText(ts: unknown): string {
+  const time = new Date(numberOf(ts) ?? Number.NaN);
+  return Number.isNaN(time.getTime()) ? textOf(ts) : time.toISOString();
 }
 
 function durationOf(ms: unknown): string {

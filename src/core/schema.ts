@@ -94,6 +94,7 @@ const RunFields = {
     description: 'Handed to the worker as SN_START_PARAMS, and as `{start_params}` inside the command.',
   }),
   env: Type.Record(Type.String({ pattern: '^[A-Za-z_][A-Za-z0-9_]*$' }), Type.String({ maxLength: 65_536 }), {
+    additionalProperties: false,
     description: 'Environment variables, beside the few a worker inherits (docs/config.md) and SN_….',
   }),
   cwd: text('Working directory. Relative ones start at the config file.'),
@@ -239,6 +240,7 @@ export const ConfigSchema = exact({
   listeners: Type.Optional(Type.Array(ListenerSchema, { minItems: 1, maxItems: 16 })),
   workers: Type.Optional(
     Type.Record(Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$' }), TemplateSchema, {
+      additionalProperties: false,
       description: 'Templates: what may be started, by name. Each holds any field of a task as a default.',
     }),
   ),

@@ -105,7 +105,7 @@ function starting(worker: Starting, event: WorkerEvent, context: Context): Step 
     case 'restart':
       return end(worker, { do: 'restart', cause: 'command' }, context);
     case 'spawned':
-      return spawned(worker, context);
+      return worker.process === 'spawning' ? spawned(worker, context) : ignored(worker);
     case 'spawnFailed':
       return again(worker, 'spawn_error', undefined, context, [
         ...cleared(worker),
@@ -232,9 +232,15 @@ function stopping(worker: Stopping, event: WorkerEvent, context: Context): Step 
     case 'remove':
       return command(worker, event.type);
     case 'spawned':
-      return { worker: { ...worker, process: 'running' }, effects: firstSignal(context.policy) };
-    case 'spawnFailed':
-      return ended(worker, worker.next, undefined, context);
+      if (worker.process === 'running') return ignored(worker);
+      return {
+        worker: { ...worker, process: 'running' },
+        effects: [...firstSignal(context.policy), ...startSeen(worker)],
+      };
+    case 'spawnFailed': {
+      const { effects, ...after } = ended(worker, worker.next, undefined, context);
+      return { ...after, effects: [...effects, ...startSeen(worker)] };
+    }
     case 'gone':
       return ended(worker, worker.next, event.exit, context);
     case 'kill':
@@ -323,6 +329,12 @@ function unkillable(worker: Unkillable, event: WorkerEvent, context: Context): S
     case 'stable':
       return ignored(worker);
   }
+}
+
+/** A restart that waits for this start has it, unless a later one has to see the next start. */
+function startSeen({ next }: Stopping): Step['effects'] {
+  const later = next.do === 'restart' && next.cause === 'command';
+  return later ? [] : [{ do: 'answer', command: 'restart', outcome: 'done' }];
 }
 
 /** A command to a worker that is on its way out: the last one decides what follows, but nothing undoes a remove. */

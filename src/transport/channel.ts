@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { Duplex } from 'node:stream';
 import type { TaskId } from '../core/topics.js';
@@ -51,6 +52,8 @@ export class Channel extends Duplex {
     super({ readableHighWaterMark: 65_536, writableHighWaterMark: 65_536 });
     this.#host = host;
     this.id = id;
+    // Each waiting request listens; their number is bounded where they are taken.
+    setMaxListeners(0, this.#abort.signal);
     this.lastSeenMs = host.clock.now();
     this.link = openLink(stream, request, {
       data: (chunk) => {

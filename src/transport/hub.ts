@@ -1,16 +1,20 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { asSuperNodeError, SuperNodeError } from '../core/errors.js';
+import type { SuperNodeError } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
-import type { Cancel, Clock, Logger } from '../core/ports.js';
-import { type TaskId, type TopicMeaning, type Topics, WORKER_REPORTS, type WorkerReport } from '../core/topics.js';
+import type { Clock, Logger } from '../core/ports.js';
+import type { TaskId, Topics } from '../core/topics.js';
 import { Channel } from './channel.js';
 import type { ChannelEnd, ChannelHost, Destination } from './channel-host.js';
+import { Destinations } from './destinations.js';
 import { silenceLimitMs } from './heartbeat.js';
+import { Members } from './members.js';
+import type { Qos } from './packet-type.js';
 import type { BrokerAccess, Intake, Liveness, RequestHandler, TransportReport } from './ports.js';
 import { Requests } from './requests.js';
 import type { Routes } from './routes.js';
 import { Sessions } from './session.js';
+import { SilenceWatch } from './silence.js';
 import type { Subscription } from './subscribe-packet.js';
 import { topicLevels } from './topic-filter.js';
 import type { Violation } from './violation.js';
@@ -34,11 +38,7 @@ export interface HubPorts {
   readonly report: TransportReport;
 }
 
-/** Topics that no client may write, whatever the host allows: the broker's own. */
-const BROKER_TOPICS = ['$SYS/', '$share/', '$SN/'];
-
-/** All connections of the node: what their publishes mean, what they may hear, whose channels they are, and for how
- *  long they may be silent. */
+/** All connections of the node, and the house they stand in. */
 export class Hub implements ChannelHost {
   readonly clock: Clock;
   readonly packetBytesMax: number;
@@ -46,31 +46,46 @@ export class Hub implements ChannelHost {
   destinationsVersion = 0;
 
   readonly #ports: HubPorts;
-  readonly #requests: Requests;
   readonly #channels = new Set<Channel>();
-  /** The tasks each connection is a channel of. */
-  readonly #tasksOf = new Map<Channel, Set<TaskId>>();
+  readonly #requests: Requests;
+  readonly #members: Members;
+  readonly #destinations: Destinations;
+  readonly #silences: SilenceWatch;
   #toFlush: Channel[] = [];
   #opened = 0;
-  #lastTickMs = 0;
-  #cancelTick: Cancel | undefined;
 
   constructor(ports: HubPorts) {
+    const { clock, topics, routes, intake, liveness, report } = ports;
+    const refuse = (channel: Channel, error: SuperNodeError) => this.#refuse(channel, error);
     this.#ports = ports;
-    this.clock = ports.clock;
+    this.clock = clock;
     this.packetBytesMax = ports.limits.packetBytesMax;
-    this.#requests = new Requests(ports.topics, ports.handler);
+    this.#requests = new Requests(topics, ports.handler);
+    this.#members = new Members({ topics, liveness, report, refuse });
+    this.#destinations = new Destinations({
+      topics,
+      routes,
+      intake,
+      liveness,
+      report,
+      refuse,
+      requests: this.#requests,
+      members: this.#members,
+    });
+    this.#silences = new SilenceWatch({
+      clock,
+      channels: () => this.#channels,
+      limitMs: (channel) => this.#silenceLimitMs(channel),
+    });
   }
 
   start(): void {
-    this.#lastTickMs = this.clock.now();
-    this.#cancelTick ??= this.clock.every(LIMITS.tickMs, () => this.#tick());
+    this.#silences.start();
   }
 
   /** Closes every connection. */
   stop(): void {
-    this.#cancelTick?.();
-    this.#cancelTick = undefined;
+    this.#silences.stop();
     for (const channel of [...this.#channels]) channel.close('ours');
   }
 
@@ -82,7 +97,8 @@ export class Hub implements ChannelHost {
   open(stream: Duplex, request: IncomingMessage | undefined): Channel | undefined {
     const { connectionsMax } = this.#ports.limits;
     if (this.#channels.size >= connectionsMax) {
-      this.#ports.report.event('refused', { error: `connections: expected at most ${connectionsMax}, got one more` });
+      const error = `connections: expected at most ${connectionsMax}, got one more`;
+      this.#ports.report.event('refused', { error, code: 'SN_ERR_LIMIT' });
       stream.destroy();
       return undefined;
     }
@@ -97,10 +113,10 @@ export class Hub implements ChannelHost {
   }
 
   channelsOf(taskId: TaskId): Channel[] {
-    return [...this.#channels].filter((channel) => this.#tasksOf.get(channel)?.has(taskId));
+    return this.#members.channelsOf(taskId);
   }
 
-  /** Closes what a generation of a task has open. Nobody's failure. */
+  /** Closes what a generation of a task, or an older one, has open. Nobody's failure. */
   closeChannels(taskId: TaskId, generation: number): void {
     for (const channel of [...this.#channels]) {
       const { identity } = channel;
@@ -118,51 +134,16 @@ export class Hub implements ChannelHost {
     const isProcess = liveness.isProcess(taskId);
     let sent = 0;
     for (const channel of this.#channels) {
+      const { identity, subscriptions } = channel;
       // A process's commands are for the process; net clients say by their subscription that they want them.
       const wants = isProcess
-        ? channel.identity.role === 'worker' &&
-          channel.identity.taskId === taskId &&
-          channel.subscriptions.maxQos(topic) >= 0
-        : channel.subscriptions.namesTopic(topic, topics.put(taskId));
+        ? identity.role === 'worker' && identity.taskId === taskId && subscriptions.maxQos(topic) >= 0
+        : subscriptions.namesTopic(topic, topics.put(taskId));
       if (!wants) continue;
-      channel.publish(topic, payload, channel.subscriptions.maxQos(topic) === 0 ? 0 : 1, () => undefined);
+      channel.publish(topic, payload, subscriptions.maxQos(topic) === 0 ? 0 : 1, () => undefined);
       sent++;
     }
     return sent;
-  }
-
-  // ------------------------------------------------------------------ ChannelHost
-
-  destination(channel: Channel, topic: string): Destination {
-    const { topics, routes, intake } = this.#ports;
-    if (topic.length > LIMITS.topicLevelsMax && topicLevels(topic) > LIMITS.topicLevelsMax) {
-      return this.#refusal(topic, 'SN_ERR_TOPIC', `topic: expected at most ${LIMITS.topicLevelsMax} levels`);
-    }
-    const meaning = topics.meaning(topic);
-    if (meaning.kind === 'free') {
-      if (BROKER_TOPICS.some((root) => topic.startsWith(root))) {
-        return this.#refusal(topic, 'SN_ERR_FORBIDDEN', 'only the broker writes here');
-      }
-      const taskIds = routes.tasksFor(topic);
-      if (taskIds.length === 0) return { kind: 'broker', copy: undefined };
-      return {
-        kind: 'broker',
-        copy: (payload) => {
-          for (const taskId of taskIds) this.#routed(taskId, payload, topic, intake);
-        },
-      };
-    }
-    return this.#ours(channel, topic, meaning);
-  }
-
-  authorize(channel: Channel, wanted: readonly Subscription[]): readonly boolean[] | Promise<readonly boolean[]> {
-    let room = this.#ports.limits.subscriptionsPerClientMax - channel.subscriptions.size;
-    const verdicts = wanted.map((subscription) => {
-      const isNew = !channel.subscriptions.has(subscription.filter);
-      if (!this.mayHold(channel, subscription.filter) || (isNew && room-- <= 0)) return false;
-      return this.#ports.broker.authorizeSubscribe(channel, subscription);
-    });
-    return verdicts.every(isDecided) ? verdicts : Promise.all(verdicts);
   }
 
   /** Our own rules for one filter; the host's come on top. */
@@ -177,6 +158,26 @@ export class Hub implements ChannelHost {
     const { identity } = channel;
     // A process's commands may hold what its params may hold: they are for its own token.
     return identity.role === 'worker' ? identity.taskId === meaning.taskId : !liveness.isProcess(meaning.taskId);
+  }
+
+  will(channel: Channel, topic: string, payload: Buffer, qos: Qos): void {
+    this.#destinations.will(channel, topic, payload, qos);
+  }
+
+  // ------------------------------------------------------------------ ChannelHost
+
+  destination(channel: Channel, topic: string): Destination {
+    return this.#destinations.of(channel, topic);
+  }
+
+  authorize(channel: Channel, wanted: readonly Subscription[]): readonly boolean[] | Promise<readonly boolean[]> {
+    let room = this.#ports.limits.subscriptionsPerClientMax - channel.subscriptions.size;
+    const verdicts = wanted.map((subscription) => {
+      const isNew = !channel.subscriptions.has(subscription.filter);
+      if (!this.mayHold(channel, subscription.filter) || (isNew && room-- <= 0)) return false;
+      return this.#ports.broker.authorizeSubscribe(channel, subscription);
+    });
+    return verdicts.every(isDecided) ? verdicts : Promise.all(verdicts);
   }
 
   flushSoon(channel: Channel): void {
@@ -200,110 +201,12 @@ export class Hub implements ChannelHost {
   }
 
   ready(channel: Channel): void {
-    const { identity, connect } = channel;
-    const { report } = this.#ports;
-    if (identity.role === 'worker') {
-      this.#join(channel, identity.taskId, identity.generation);
-      if (identity.heartbeatMs > 0 && channel.keepaliveS * 1_000 > identity.heartbeatMs) {
-        const advice = `keepalive ${channel.keepaliveS} s is over the heartbeat of ${identity.heartbeatMs} ms, which counts; use SN_KEEPALIVE`;
-        report.event('keepalive_too_long', { client_id: channel.clientId, advice }, identity.taskId);
-      }
-      return;
-    }
-    const meaning = connect?.will && this.#ports.topics.meaning(connect.will.topic);
-    if (meaning?.kind === 'report') this.#registered(channel, meaning.taskId);
+    this.#members.arrived(channel);
   }
 
   ended(channel: Channel, how: ChannelEnd): void {
     this.#channels.delete(channel);
-    const tasks = this.#tasksOf.get(channel) ?? [];
-    this.#tasksOf.delete(channel);
-    for (const taskId of tasks) {
-      if (how === 'ours') this.#ports.liveness.channelDown(taskId, channel.id, 'disconnect');
-      else this.#ports.liveness.channelDown(taskId, channel.id, this.#endFor(channel, taskId, how));
-    }
-  }
-
-  /** A last will on a topic of ours: the connection's end is known already; what is left is a last put. */
-  will(channel: Channel, topic: string, payload: Buffer, qos: 0 | 1 | 2): void {
-    const meaning = this.#ports.topics.meaning(topic);
-    if (meaning.kind === 'report') return;
-    if (meaning.kind === 'put') {
-      const destination = this.destination(channel, topic);
-      if (destination.kind === 'node') destination.accept(channel, payload, qos);
-      return;
-    }
-    this.#ports.report.event('refused', {
-      client_id: channel.clientId,
-      error: `last will: expected w/ch/<task>, w/ch/<task>/state or a topic of your own, got ${JSON.stringify(topic)}`,
-    });
-  }
-
-  // ------------------------------------------------------------------ publishes for the node
-
-  #ours(channel: Channel, topic: string, meaning: Exclude<TopicMeaning, { kind: 'free' }>): Destination {
-    const { identity } = channel;
-    switch (meaning.kind) {
-      case 'node':
-        return this.#refusal(topic, 'SN_ERR_FORBIDDEN', 'only the node writes here');
-      case 'unknown':
-        return this.#refusal(topic, 'SN_ERR_TOPIC', meaning.why);
-      case 'put':
-      case 'report':
-        if (identity.role === 'worker' && identity.taskId !== meaning.taskId) {
-          return this.#refusal(topic, 'SN_ERR_FORBIDDEN', `expected the own task ${identity.taskId}`);
-        }
-        return meaning.kind === 'put' ? this.#put(topic, meaning.taskId) : this.#report(topic, meaning.taskId);
-      case 'cmd':
-        return this.#request('cmd', undefined);
-      case 'task-cmd':
-      case 'fetch':
-      case 'stat':
-        return this.#request(meaning.kind, meaning.taskId);
-    }
-  }
-
-  #put(topic: string, taskId: TaskId): Destination {
-    try {
-      const sink = this.#ports.intake.sink(taskId);
-      return { kind: 'node', accept: (_channel, payload, qos) => sink.put(payload, qos, undefined) };
-    } catch (thrown) {
-      const error = asSuperNodeError(thrown);
-      return this.#refusal(topic, error.code, error.message);
-    }
-  }
-
-  #report(topic: string, taskId: TaskId): Destination {
-    return this.#taken((channel, payload) => {
-      const word = payload.length <= 16 ? payload.toString('utf8').trim() : '';
-      if (!isReport(word)) {
-        const got = JSON.stringify(payload.toString('utf8', 0, 60));
-        const error = `${topic}: expected one of ${WORKER_REPORTS.join(', ')}, got ${got}`;
-        this.#refuse(channel, new SuperNodeError('SN_ERR_REQUEST', error));
-        return;
-      }
-      if (channel.identity.role !== 'worker' && !this.#registered(channel, taskId)) return;
-      this.#ports.liveness.report(taskId, channel.id, word);
-    });
-  }
-
-  #request(kind: 'cmd' | 'task-cmd' | 'fetch' | 'stat', taskId: TaskId | undefined): Destination {
-    return this.#taken((channel, payload) => this.#requests.run(channel, kind, taskId, payload));
-  }
-
-  #refusal(topic: string, code: SuperNodeError['code'], why: string): Destination {
-    const error = new SuperNodeError(code, `${topic.slice(0, 200)}: ${why}`);
-    return this.#taken((channel) => this.#refuse(channel, error));
-  }
-
-  #taken(act: (channel: Channel, payload: Buffer) => void): Destination {
-    return {
-      kind: 'node',
-      accept: (channel, payload) => {
-        act(channel, payload);
-        return undefined;
-      },
-    };
+    this.#members.ended(channel, how);
   }
 
   #refuse(channel: Channel, error: SuperNodeError): void {
@@ -311,90 +214,18 @@ export class Hub implements ChannelHost {
     this.#requests.complain(channel, error);
   }
 
-  #routed(taskId: TaskId, payload: Buffer, topic: string, intake: Intake): void {
-    try {
-      intake.sink(taskId).put(payload, 1, topic);
-    } catch (thrown) {
-      const error = asSuperNodeError(thrown);
-      this.#ports.report.event('refused', { error: error.message, code: error.code, topic }, taskId);
-    }
-  }
-
-  // ------------------------------------------------------------------ channels of tasks
-
-  /** A net client says whose channel it is. False: it may not. */
-  #registered(channel: Channel, taskId: TaskId): boolean {
-    const { liveness } = this.#ports;
-    try {
-      liveness.register(taskId);
-    } catch (thrown) {
-      this.#refuse(channel, asSuperNodeError(thrown));
-      return false;
-    }
-    if (liveness.isProcess(taskId)) {
-      this.#refuse(
-        channel,
-        new SuperNodeError(
-          'SN_ERR_FORBIDDEN',
-          `${taskId}: expected the token of its process, got a connection without`,
-        ),
-      );
-      return false;
-    }
-    this.#join(channel, taskId, undefined);
-    return true;
-  }
-
-  #join(channel: Channel, taskId: TaskId, generation: number | undefined): void {
-    const tasks = this.#tasksOf.get(channel) ?? new Set();
-    if (tasks.has(taskId)) return;
-    tasks.add(taskId);
-    this.#tasksOf.set(channel, tasks);
-    this.#ports.liveness.channelUp(taskId, channel.id, generation);
-  }
-
-  /** A will that says `sleeping` makes a lost connection the ordinary end of a short one. */
-  #endFor(channel: Channel, taskId: TaskId, how: 'disconnect' | 'closed' | 'silent') {
-    const will = channel.connect?.will;
-    const expected = will?.topic === this.#ports.topics.workerState(taskId) && will.payload.toString() === 'sleeping';
-    return expected ? 'disconnect' : how;
-  }
-
-  // ------------------------------------------------------------------ silences
-
-  #tick(): void {
-    const now = this.clock.now();
-    const lagMs = now - this.#lastTickMs - LIMITS.tickMs;
-    this.#lastTickMs = now;
-    for (const channel of [...this.#channels]) {
-      // While the node itself stood still nobody could be heard; while it does not read, neither.
-      if (lagMs > LIMITS.loopLagMs) channel.lastSeenMs += lagMs;
-      if (channel.paused) channel.lastSeenMs = now;
-      if (channel.phase === 'connecting') continue;
-      const limitMs = this.silenceLimitMs(channel);
-      if (now - channel.lastSeenMs > limitMs) {
-        channel.close('silent', `silent for more than ${Math.round(limitMs)} ms`);
-      }
-    }
-  }
-
-  /** The longest silence this connection may keep now. Milliseconds. */
-  silenceLimitMs(channel: Channel): number {
+  #silenceLimitMs(channel: Channel): number {
     const { identity, keepaliveS } = channel;
     if (identity.role === 'worker') {
       return silenceLimitMs(keepaliveS, { heartbeatMs: identity.heartbeatMs, isProcess: true });
     }
     let limitMs = silenceLimitMs(keepaliveS, undefined);
-    for (const taskId of this.#tasksOf.get(channel) ?? []) {
+    for (const taskId of this.#members.tasksOf(channel) ?? []) {
       const heartbeatMs = this.#ports.liveness.heartbeatMs(taskId);
       limitMs = Math.min(limitMs, silenceLimitMs(keepaliveS, { heartbeatMs, isProcess: false }));
     }
     return limitMs;
   }
-}
-
-function isReport(word: string): word is WorkerReport {
-  return WORKER_REPORTS.some((known) => known === word);
 }
 
 function isDecided(verdict: boolean | Promise<boolean>): verdict is boolean {

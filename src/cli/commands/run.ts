@@ -7,7 +7,7 @@ import type { Io } from '../io.js';
 export const DEFAULT_CONFIG_FILE = 'super-node.yaml';
 
 /** What a node that runs can do for the command line. */
-export interface RunningNode {
+interface RunningNode {
   close(): Promise<void>;
 }
 

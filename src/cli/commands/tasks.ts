@@ -28,7 +28,7 @@ export function addTaskCommands(program: Command, io: Io): void {
   ] as const) {
     const command = program.command(`${name} <task...>`).description(description);
     command.registeredArguments[0]?.argParser(taskIds);
-    withClientOptions(command).action(async (tasks: string[], options: ClientOptions) => {
+    withClientOptions(command, STOP_TIMEOUT_MS).action(async (tasks: string[], options: ClientOptions) => {
       await forEachTask(tasks, { cmd: name }, done, options, io);
     });
   }
@@ -56,7 +56,7 @@ function addStart(program: Command, io: Io): void {
       (text, before: string[]) => [...before, text],
       [],
     );
-  withClientOptions(command)
+  withClientOptions(command, STOP_TIMEOUT_MS)
     .addHelpText('after', '\nExample:\n  super-node start cam1 -w camera -p rtsp://cam1/stream --set queue.length=100')
     .action(async (task: string, options: StartOptions) => {
       const body = startBody(task, options);
@@ -127,7 +127,7 @@ function addSignal(program: Command, io: Io): void {
     .argument('<task>', 'id of the task', taskId)
     .argument('<signal>', 'such as SIGHUP or HUP', signalName)
     .description('send a signal to the process group of a task');
-  withClientOptions(command).action(async (task: string, sig: string, options: ClientOptions) => {
+  withClientOptions(command, STOP_TIMEOUT_MS).action(async (task: string, sig: string, options: ClientOptions) => {
     await forEachTask([task], { cmd: 'signal', sig }, `got ${sig}`, options, io);
   });
 }

@@ -11,12 +11,13 @@ function read(packet: Buffer): ConnectOutcome {
   return readConnect(reader.buffer, reader.header, reader.body, reader.end);
 }
 
-/** CONNECT from the hex of its body, spaces allowed. */
+/** CONNECT from the hex of its body, spaces allowed; bytes of a next packet lie behind it. */
 function readHex(bodyHex: string, header = 0x10): ConnectOutcome {
   const body = Buffer.from(bodyHex.replaceAll(' ', ''), 'hex');
-  return read(Buffer.concat([Buffer.of(header, body.length), body]));
+  return read(Buffer.concat([Buffer.of(header, body.length), body, NEXT]));
 }
 
+const NEXT = Buffer.alloc(8, 0xff);
 const MQTT4 = '0004 4d515454 04';
 const MQISDP3 = '0006 4d5149736470 03';
 const ID = '0001 63'; // c

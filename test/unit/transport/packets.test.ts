@@ -4,15 +4,16 @@ import { FrameReader } from '../../../src/transport/frame-reader.js';
 import { checkPacket } from '../../../src/transport/packets.js';
 import type { Violation } from '../../../src/transport/violation.js';
 
-/** A packet, in hex with spaces; its length byte is filled in. */
+/** A packet, in hex with spaces; its length byte is filled in, and bytes of a next packet lie behind it. */
 function check(header: number, bodyHex: string): Violation | undefined {
   const body = Buffer.from(bodyHex.replaceAll(' ', ''), 'hex');
   const reader = new FrameReader(1_000);
-  reader.feed(Buffer.concat([Buffer.of(header, body.length), body]));
+  reader.feed(Buffer.concat([Buffer.of(header, body.length), body, NEXT]));
   expect(reader.next()).toBe('frame');
   return checkPacket(reader.buffer, reader.header, reader.body, reader.end);
 }
 
+const NEXT = Buffer.alloc(8, 0xff);
 const TOPIC = '0003 612f62'; // a/b
 
 describe('checkPacket', () => {

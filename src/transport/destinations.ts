@@ -1,0 +1,153 @@
+import { asSuperNodeError, SuperNodeError } from '../core/errors.js';
+import { LIMITS } from '../core/limits.js';
+import { type TaskId, type TopicMeaning, type Topics, WORKER_REPORTS, type WorkerReport } from '../core/topics.js';
+import type { Channel } from './channel.js';
+import type { Destination } from './channel-host.js';
+import type { Members } from './members.js';
+import type { Qos } from './packet-type.js';
+import type { Intake, Liveness, TransportReport } from './ports.js';
+import type { Requests } from './requests.js';
+import type { Routes } from './routes.js';
+import { topicLevels } from './topic-filter.js';
+
+/** Topics that no client may write, whatever the host allows: the broker's own. */
+const BROKER_TOPICS = ['$SYS/', '$share/', '$SN/'];
+
+const REPORT_BYTES_MAX = 16;
+const SHOWN_TOPIC_CHARS = 200;
+
+export interface DestinationsPorts {
+  readonly topics: Topics;
+  readonly routes: Routes;
+  readonly intake: Intake;
+  readonly liveness: Liveness;
+  readonly requests: Requests;
+  readonly members: Members;
+  readonly report: TransportReport;
+  refuse(channel: Channel, error: SuperNodeError): void;
+}
+
+/** What becomes of a publish: the broker's, an entry, a report, a request, or a refusal that says why. */
+export class Destinations {
+  readonly #ports: DestinationsPorts;
+
+  constructor(ports: DestinationsPorts) {
+    this.#ports = ports;
+  }
+
+  of(channel: Channel, topic: string): Destination {
+    if (topic.length > LIMITS.topicLevelsMax && topicLevels(topic) > LIMITS.topicLevelsMax) {
+      return this.#refusal(topic, 'SN_ERR_TOPIC', `expected at most ${LIMITS.topicLevelsMax} levels`);
+    }
+    const meaning = this.#ports.topics.meaning(topic);
+    return meaning.kind === 'free' ? this.#free(topic) : this.#ours(channel, topic, meaning);
+  }
+
+  /** A last will on a topic of ours: the connection's end is known already; what is left is a last put. */
+  will(channel: Channel, topic: string, payload: Buffer, qos: Qos): void {
+    const meaning = this.#ports.topics.meaning(topic);
+    if (meaning.kind === 'report') return;
+    if (meaning.kind === 'put') {
+      const destination = this.of(channel, topic);
+      if (destination.kind === 'node') destination.accept(channel, payload, qos);
+      return;
+    }
+    const expected = 'expected w/ch/<task>, w/ch/<task>/state or a topic of your own';
+    const error = `last will: ${expected}, got ${JSON.stringify(topic.slice(0, SHOWN_TOPIC_CHARS))}`;
+    this.#ports.report.event('refused', { client_id: channel.clientId, error, code: 'SN_ERR_FORBIDDEN' });
+  }
+
+  #free(topic: string): Destination {
+    if (BROKER_TOPICS.some((root) => topic.startsWith(root))) {
+      return this.#refusal(topic, 'SN_ERR_FORBIDDEN', 'only the broker writes here');
+    }
+    const taskIds = this.#ports.routes.tasksFor(topic);
+    if (taskIds.length === 0) return { kind: 'broker', copy: undefined };
+    return {
+      kind: 'broker',
+      copy: (payload) => {
+        for (const taskId of taskIds) this.#routed(taskId, payload, topic);
+      },
+    };
+  }
+
+  #ours(channel: Channel, topic: string, meaning: Exclude<TopicMeaning, { kind: 'free' }>): Destination {
+    const { identity } = channel;
+    switch (meaning.kind) {
+      case 'node':
+        return this.#refusal(topic, 'SN_ERR_FORBIDDEN', 'only the node writes here');
+      case 'unknown':
+        return this.#refusal(topic, 'SN_ERR_TOPIC', meaning.why);
+      case 'put':
+      case 'report':
+        if (identity.role === 'worker' && identity.taskId !== meaning.taskId) {
+          return this.#refusal(topic, 'SN_ERR_FORBIDDEN', `expected the own task ${identity.taskId}`);
+        }
+        return meaning.kind === 'put' ? this.#put(topic, meaning.taskId) : this.#report(topic, meaning.taskId);
+      case 'cmd':
+        return this.#request('cmd', undefined);
+      case 'task-cmd':
+      case 'fetch':
+      case 'stat':
+        return this.#request(meaning.kind, meaning.taskId);
+    }
+  }
+
+  #put(topic: string, taskId: TaskId): Destination {
+    try {
+      const sink = this.#ports.intake.sink(taskId);
+      return { kind: 'node', accept: (_channel, payload, qos) => sink.put(payload, qos, undefined) };
+    } catch (thrown) {
+      const error = asSuperNodeError(thrown);
+      return this.#refusal(topic, error.code, error.message);
+    }
+  }
+
+  #report(topic: string, taskId: TaskId): Destination {
+    const { members, liveness, refuse } = this.#ports;
+    return taken((channel, payload) => {
+      const word = payload.length <= REPORT_BYTES_MAX ? payload.toString('utf8').trim() : '';
+      if (!isReport(word)) {
+        const got = JSON.stringify(payload.toString('utf8', 0, 60));
+        const error = `${topic}: expected one of ${WORKER_REPORTS.join(', ')}, got ${got}`;
+        refuse(channel, new SuperNodeError('SN_ERR_REQUEST', error));
+        return;
+      }
+      if (channel.identity.role !== 'worker' && !members.register(channel, taskId)) return;
+      liveness.report(taskId, channel.id, word);
+    });
+  }
+
+  #request(kind: 'cmd' | 'task-cmd' | 'fetch' | 'stat', taskId: TaskId | undefined): Destination {
+    return taken((channel, payload) => this.#ports.requests.run(channel, kind, taskId, payload));
+  }
+
+  #refusal(topic: string, code: SuperNodeError['code'], why: string): Destination {
+    const error = new SuperNodeError(code, `${topic.slice(0, SHOWN_TOPIC_CHARS)}: ${why}`);
+    return taken((channel) => this.#ports.refuse(channel, error));
+  }
+
+  #routed(taskId: TaskId, payload: Buffer, topic: string): void {
+    try {
+      this.#ports.intake.sink(taskId).put(payload, 1, topic);
+    } catch (thrown) {
+      const error = asSuperNodeError(thrown);
+      this.#ports.report.event('refused', { error: error.message, code: error.code, topic }, taskId);
+    }
+  }
+}
+
+/** Taken by the node at once, whatever comes of it. */
+function taken(act: (channel: Channel, payload: Buffer) => void): Destination {
+  return {
+    kind: 'node',
+    accept: (channel, payload) => {
+      act(channel, payload);
+      return undefined;
+    },
+  };
+}
+
+function isReport(word: string): word is WorkerReport {
+  return WORKER_REPORTS.some((known) => known === word);
+}

@@ -1,0 +1,35 @@
+import { PassThrough } from 'node:stream';
+import { expect, test } from 'vitest';
+import { createLog, type LogOptions } from '../../src/app/log.js';
+
+function logTo(options: LogOptions, write: (log: ReturnType<typeof createLog>) => void): string {
+  const stream = new PassThrough();
+  write(createLog({ ...options, stream }));
+  return String(stream.read() ?? '');
+}
+
+test('JSON lines carry level, time, fields and those of the parents', () => {
+  const line = logTo({}, (log) => log.child({ task: 'cam1' }).warn({ pid: 7 }, 'it ended'));
+  expect(JSON.parse(line)).toEqual({ level: 'warn', time: expect.any(String), task: 'cam1', pid: 7, msg: 'it ended' });
+});
+
+test('passwords and tokens never show, on the first level and one below', () => {
+  const secrets = { password: 'hunter2', token: 'snw_1', env: { SN_TOKEN: 'snw_2' }, user: { password: 'hunter3' } };
+  for (const format of ['json', 'pretty'] as const) {
+    const text = logTo({ format }, (log) => log.child(secrets).info(secrets, 'hello'));
+    expect(text).toContain('hello');
+    expect(text).not.toMatch(/hunter|snw_/);
+  }
+});
+
+test('what is below the level is not written', () => {
+  expect(logTo({ level: 'warn' }, (log) => log.info({}, 'quiet'))).toBe('');
+  expect(logTo({ level: 'silent' }, (log) => log.error({}, 'quiet'))).toBe('');
+  expect(logTo({ level: 'debug' }, (log) => log.debug({}, 'loud'))).toContain('loud');
+});
+
+test('pretty lines are for people: no JSON, no colours into a pipe', () => {
+  const line = logTo({ format: 'pretty' }, (log) => log.info({ port: 1883 }, 'listening'));
+  expect(line).toMatch(/^\[\d\d:\d\d:\d\d\.\d{3}\] INFO: listening/);
+  expect(line).not.toContain('\u001b');
+});
