@@ -8,7 +8,7 @@ import type { Subscription } from '../transport/subscribe-packet.js';
 import { guardDelivery } from './aedes-delivery.js';
 
 /** Passwords of this form are worker tokens and never the host's to judge. */
-export const TOKEN_PREFIX = 'snw_';
+const TOKEN_PREFIX = 'snw_';
 
 const BAD_CREDENTIALS = 4;
 

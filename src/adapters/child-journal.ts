@@ -68,9 +68,9 @@ class JournalFile {
   }
 
   append(op: Line['op'], record: ChildRecord): void {
+    writeSync(this.#fd, lineOf(op, record));
     if (op === 'gone') this.#living.delete(record.tokenHash);
     else this.#living.set(record.tokenHash, record);
-    writeSync(this.#fd, lineOf(op, record));
     this.#lines += 1;
     if (this.#lines < LIMITS.journalLinesMax) return;
     closeSync(this.#fd);

@@ -27,7 +27,7 @@ export interface OpenListener {
   close(): Promise<void>;
 }
 
-export const DEFAULT_LISTENER_HOST = '127.0.0.1';
+const DEFAULT_LISTENER_HOST = '127.0.0.1';
 
 const MQTT_PATH = '/mqtt';
 const SUB_PROTOCOLS = ['mqtt', 'mqttv3.1'];

@@ -13,14 +13,20 @@ export interface NodeMemory {
 export async function openMemory(dataDir: string | undefined, log: Logger, clock: Clock): Promise<NodeMemory> {
   if (dataDir === undefined) return { journal: undefined, close: () => undefined };
   const directory = openDataDir(dataDir);
-  const { journal, leftovers, close } = openChildJournal(directory.path);
-  const ended = await endLeftovers(leftovers, log, clock);
-  if (ended > 0) log.warn({ ended }, 'ended processes that the last run had left behind');
-  return {
-    journal,
-    close: () => {
-      close();
-      directory.close();
-    },
-  };
+  try {
+    const { journal, leftovers, close } = openChildJournal(directory.path);
+    const ended = await endLeftovers(leftovers, log, clock);
+    for (const child of leftovers) journal.gone(child);
+    if (ended > 0) log.warn({ ended }, 'ended processes that the last run had left behind');
+    return {
+      journal,
+      close: () => {
+        close();
+        directory.close();
+      },
+    };
+  } catch (error) {
+    directory.close();
+    throw error;
+  }
 }

@@ -7,6 +7,7 @@ import type { TaskStatus } from '../supervisor/status.js';
 import type { Supervisor } from '../supervisor/supervisor.js';
 import type { Hub } from '../transport/hub.js';
 import { statusToWire } from './status-wire.js';
+import type { UsageSampler } from './usage-sampler.js';
 
 export interface BoardPorts {
   readonly name: string;
@@ -14,6 +15,7 @@ export interface BoardPorts {
   readonly clock: Clock;
   readonly supervisor: Supervisor;
   readonly queues: Queues;
+  readonly usage: UsageSampler;
   readonly hub: () => Hub;
 }
 
@@ -57,9 +59,15 @@ export class NodeStatusBoard implements StatusBoard {
       restarts,
       restarts_total: Object.values(restarts).reduce((sum, count) => sum + count, 0),
       ...(startedAtMs === undefined ? {} : { uptime_ms: Math.max(0, clock.wallNow() - startedAtMs) }),
+      ...this.#usage(status.pid),
       channels: this.#channels(status.taskId),
       queue: this.#queue(status.taskId),
     };
+  }
+
+  #usage(pid: number | undefined): Record<string, unknown> {
+    const usage = pid === undefined ? undefined : this.#ports.usage.latest(pid);
+    return usage ? { cpu_percent: usage.cpuPercent, rss_kb: usage.rssKb } : {};
   }
 
   #channels(taskId: TaskId): Record<string, unknown>[] {

@@ -4,6 +4,7 @@ import type { Aedes } from 'aedes';
 import { AedesAdapter } from '../adapters/aedes.js';
 import { ChildProcessSpawner } from '../adapters/child-process.js';
 import { systemClock, systemRandom } from '../adapters/system-clock.js';
+import { usageOf } from '../adapters/usage.js';
 import { SuperNodeError } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
 import type { ChildJournal, Clock, Logger, Random } from '../core/ports.js';
@@ -20,6 +21,7 @@ import { workerEnvironment } from './environment.js';
 import { openMemory } from './memory.js';
 import { NodeStatusBoard } from './status-board.js';
 import { TaskCatalog } from './task-catalog.js';
+import { UsageSampler } from './usage-sampler.js';
 import { packageVersion } from './version.js';
 
 const IN_PROCESS: Caller = { id: 'in-process', role: 'admin' };
@@ -48,6 +50,7 @@ export class SuperNode {
   readonly #adapter: AedesAdapter;
   readonly #announcer: Announcer;
   readonly #router: Router;
+  readonly #usage: UsageSampler;
   #journal: ChildJournal | undefined;
   #closeMemory: (() => void) | undefined;
   #workerUrl: string | undefined;
@@ -85,12 +88,18 @@ export class SuperNode {
       dropped: (taskId, data) => this.#event('dropped', data, taskId),
       changed: () => this.#hub.forgetDestinations(),
     });
+    this.#usage = new UsageSampler({
+      clock,
+      usageOf,
+      pids: () => this.#supervisor.list().flatMap(({ pid }) => pid ?? []),
+    });
     const board = new NodeStatusBoard({
       name: this.#name,
       version: packageVersion(),
       clock,
       supervisor: this.#supervisor,
       queues: this.#queues,
+      usage: this.#usage,
       hub: () => this.#hub,
     });
     this.#router = new Router(
@@ -125,6 +134,7 @@ export class SuperNode {
     this.#closeMemory = memory.close;
     this.#adapter.attach();
     this.#hub.start();
+    this.#usage.start();
   }
 
   /** Starts the tasks of the config.
@@ -177,6 +187,7 @@ export class SuperNode {
     this.#announcer.nodeState('offline');
     // Two turns: the broker delivers in one, the channels write in the next.
     await new Promise<void>((resolve) => this.#clock.after(20, resolve));
+    this.#usage.stop();
     this.#hub.stop();
     this.#adapter.detach();
     this.#closeMemory?.();

@@ -12,6 +12,7 @@ export const ERROR_TABLE = {
   SN_ERR_NO_CHANNEL: { status: 409, retryable: true, means: 'no worker of the task is connected' },
   SN_ERR_NOT_RUNNING: { status: 409, retryable: true, means: 'the task has no running process' },
   SN_ERR_SUPERSEDED: { status: 409, retryable: true, means: 'a later command for the task overtook this one' },
+  SN_ERR_UNKILLABLE: { status: 409, retryable: true, means: 'SIGKILL does not end the process of the task' },
   SN_ERR_LIMIT: { status: 429, retryable: true, means: 'a bound of the node is reached' },
   SN_ERR_INTERNAL: { status: 500, retryable: true, means: 'a fault of the node; its log has the details' },
   SN_ERR_CLOSING: { status: 503, retryable: true, means: 'the node is shutting down' },

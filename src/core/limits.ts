@@ -72,6 +72,8 @@ export const LIMITS = {
   journalLinesMax: 10_000,
   /** `m/event` drop notices of one task. */
   dropEventMs: 1_000,
+  /** How often CPU and memory of the workers are looked at. */
+  usageMs: 2_000,
   /** Refusals told in `m/event` in one second, whole node; the rest are only counted. */
   refusalEventsPerSecond: 20,
   /** How long a planned stop waits for workers beyond their own `second_sig_duration`. */

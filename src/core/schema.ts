@@ -58,7 +58,7 @@ const QueueFields = {
   ),
 };
 
-export const QueueSchema = Type.Partial(exact(QueueFields));
+const QueueSchema = Type.Partial(exact(QueueFields));
 export type QueueFieldsWire = Static<typeof QueueSchema>;
 
 const BackoffSchema = Type.Partial(
@@ -153,7 +153,7 @@ const NestedFields = {
 /** Fields of a task record that a template may hold as well. */
 const TaskFields = { ...RunFields, ...NestedFields };
 export type TaskFieldName = keyof typeof TaskFields;
-export const TASK_FIELD_NAMES = Object.keys(TaskFields) as TaskFieldName[];
+const TASK_FIELD_NAMES = Object.keys(TaskFields) as TaskFieldName[];
 
 export const TemplateSchema = Type.Composite(
   [
@@ -342,6 +342,5 @@ export const FetchSchema = exact({
   encoding: Type.Optional(oneOf(['auto', 'base64'], 'base64: payloads of all entries as payload_base64.', 'auto')),
   ...RequestFields,
 });
-export type FetchWire = Static<typeof FetchSchema>;
 
 export const StatSchema = exact({ ...RequestFields });

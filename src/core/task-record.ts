@@ -50,7 +50,7 @@ export interface TaskRecord {
 }
 
 /** Fields that decide what runs, and as whom: never taken from a request that names a template. */
-export const ALWAYS_PINNED: readonly TaskFieldName[] = ['command', 'env', 'cwd', 'user'];
+const ALWAYS_PINNED: readonly TaskFieldName[] = ['command', 'env', 'cwd', 'user'];
 
 /** Who gives the record: the config file and code in the process may run anything, a request may not. */
 export type RecordSource = 'trusted' | 'request';
@@ -110,7 +110,7 @@ export function resolveRecord(
   };
 }
 
-export function queueBounds(wire: QueueFieldsWire): QueueBounds {
+function queueBounds(wire: QueueFieldsWire): QueueBounds {
   return {
     length: wire.length ?? LIMITS.queueLength,
     bytes: wire.bytes ?? LIMITS.queueBytes,

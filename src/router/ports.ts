@@ -31,7 +31,7 @@ export interface Lease {
   giveBack(): void;
 }
 
-export interface QueueAccess {
+interface QueueAccess {
   fetch(options: {
     taskId: TaskId | undefined;
     max: number;
@@ -42,7 +42,7 @@ export interface QueueAccess {
 }
 
 /** Bytes straight to the channels of a task; how many channels got them. */
-export interface Courier {
+interface Courier {
   send(taskId: TaskId, payload: Uint8Array): number;
 }
 

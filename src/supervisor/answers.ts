@@ -8,7 +8,7 @@ interface Waiter {
 
 const REFUSALS = {
   superseded: { code: 'SN_ERR_SUPERSEDED', why: 'a later stop or remove overtook it' },
-  unkillable: { code: 'SN_ERR_INTERNAL', why: 'expected SIGKILL to end the process, it lives on' },
+  unkillable: { code: 'SN_ERR_UNKILLABLE', why: 'expected SIGKILL to end the process, it lives on' },
   closing: { code: 'SN_ERR_CLOSING', why: 'the node went down before it was done' },
 } as const;
 

@@ -27,7 +27,7 @@ export function noticeData(notice: Notice, facts: NoticeFacts, nowMs: number): R
     case 'failed':
       return { cause: notice.cause, ...reason(notice.cause, facts) };
     case 'restarting':
-      return { cause: notice.cause, ...reason(notice.cause, facts), next_start_ms: nowMs + notice.delayMs };
+      return { cause: notice.cause, ...reason(notice.cause, facts), next_start_ts: nowMs + notice.delayMs };
   }
 }
 

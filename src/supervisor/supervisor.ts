@@ -44,21 +44,21 @@ export class Supervisor {
   }
 
   /** Resolves when no process of the task is left, also when a start came meanwhile.
-   *  @throws SuperNodeError SN_ERR_TASK_UNKNOWN; SN_ERR_INTERNAL when SIGKILL does not end it */
+   *  @throws SuperNodeError SN_ERR_TASK_UNKNOWN; SN_ERR_UNKILLABLE when SIGKILL does not end it */
   async stop(taskId: TaskId): Promise<void> {
     return this.#command(taskId, 'stop');
   }
 
   /** Resolves when the next process was spawned, or could not be: its status tells.
    *  @throws SuperNodeError SN_ERR_TASK_UNKNOWN; SN_ERR_SUPERSEDED when a stop or remove came meanwhile;
-   *  SN_ERR_INTERNAL when SIGKILL does not end it; SN_ERR_CLOSING */
+   *  SN_ERR_UNKILLABLE when SIGKILL does not end it; SN_ERR_CLOSING */
   async restart(taskId: TaskId): Promise<void> {
     this.#refuseWhenClosing();
     return this.#command(taskId, 'restart');
   }
 
   /** Resolves when no process of the task is left and the task is forgotten.
-   *  @throws SuperNodeError SN_ERR_TASK_UNKNOWN; SN_ERR_INTERNAL when SIGKILL does not end it (once it goes, so does
+   *  @throws SuperNodeError SN_ERR_TASK_UNKNOWN; SN_ERR_UNKILLABLE when SIGKILL does not end it (once it goes, so does
    *  the task) */
   async remove(taskId: TaskId): Promise<void> {
     return this.#command(taskId, 'remove');

@@ -11,7 +11,7 @@ import { type Violation, violation } from './violation.js';
  *                                    always        will flag                       flag          flag
  *  ``` */
 
-export type Will = { readonly topic: string; readonly payload: Buffer; readonly qos: Qos; readonly retain: boolean };
+type Will = { readonly topic: string; readonly payload: Buffer; readonly qos: Qos; readonly retain: boolean };
 
 /** What a client asks for in its CONNECT. Buffers are copies: they outlive the packet. */
 export type ConnectInfo = {

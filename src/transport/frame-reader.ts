@@ -54,11 +54,6 @@ export class FrameReader {
   /** Takes the chunk over: the caller writes to it no more. */
   feed(chunk: Buffer): void {
     if (chunk.length === 0) return;
-    if (this.pendingBytes === 0) {
-      this.#chunk = chunk;
-      this.#offset = 0;
-      return;
-    }
     this.#waitingBytes += chunk.length;
     if (!this.#gather(chunk)) this.#waiting.push(chunk);
   }

@@ -19,7 +19,7 @@ import type { Subscription } from './subscribe-packet.js';
 import { topicLevels } from './topic-filter.js';
 import type { Violation } from './violation.js';
 
-export interface HubLimits {
+interface HubLimits {
   readonly packetBytesMax: number;
   readonly connectionsMax: number;
   readonly subscriptionsPerClientMax: number;

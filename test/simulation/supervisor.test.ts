@@ -230,7 +230,7 @@ class Schedule {
     if (AT_REST.has(type)) Object.assign(trail, { asked: false, dueMs: undefined });
     if (type === 'unkillable') this.unkillable.add(taskId);
     if (type !== 'restarting') return;
-    const dueMs = Number(data.next_start_ms);
+    const dueMs = Number(data.next_start_ts);
     if (trail.unexplained.at(-1) === dueMs) trail.unexplained.pop();
     else if (data.cause !== 'command') trail.dueMs = dueMs;
     if (data.cause === 'command') return;
@@ -249,6 +249,7 @@ class Schedule {
     for (const taskId of TASKS) this.#command('remove', taskId);
     this.clock.advance(60_000);
     await settled();
+    for (const { taskId, state } of this.supervisor.list()) assert.equal(state, 'unkillable', `${taskId} hangs`);
     // What went unkillable was given up on; its removal was refused, but happens when it goes.
     for (const one of this.spawner.living()) one.end({ code: null, signal: 'SIGKILL' });
     this.clock.advance(60_000);

@@ -12,7 +12,7 @@ const ROOMS: Record<string, { rooms: string[]; outside: RegExp }> = {
   supervisor: { rooms: ['core'], outside: /^$/ },
   router: { rooms: ['core'], outside: /^(node:buffer|@sinclair\/typebox)$/ },
   transport: { rooms: ['core', 'router'], outside: /^node:(buffer|events|http|net|stream)$/ },
-  adapters: { rooms: ['core', 'transport'], outside: /^(node:|aedes$|websocket-stream$|@sinclair\/typebox)/ },
+  adapters: { rooms: ['core', 'transport'], outside: /^(node:|aedes$|pidusage$|websocket-stream$|@sinclair\/typebox)/ },
   app: {
     rooms: ['core', 'queues', 'supervisor', 'router', 'transport', 'adapters'],
     outside: /^(node:|aedes$|pino|yaml$)/,

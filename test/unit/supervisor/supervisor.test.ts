@@ -108,7 +108,7 @@ describe('a process task', () => {
         exit_code: 1,
         signal: null,
         stderr: ['Traceback', 'ValueError: no camera'],
-        next_start_ms: clock.wallNow() + 1_000,
+        next_start_ts: clock.wallNow() + 1_000,
       },
     });
     clock.advance(1_000);

@@ -59,6 +59,18 @@ describe('FrameReader', () => {
     expect(buffers[2]).toBe(second);
   });
 
+  it('takes no notice of an empty chunk', () => {
+    const reader = new FrameReader(PACKET_BYTES_MAX);
+    const packet = packetOf(0x30, 10);
+    reader.feed(packetOf(0x30, 5));
+    reader.feed(Buffer.alloc(0));
+    reader.feed(Buffer.alloc(0));
+    reader.feed(packetOf(0x30, 2000));
+    reader.feed(packet);
+    while (reader.next() === 'frame' && reader.buffer !== packet) expect(reader.start).toBe(0);
+    expect(reader.buffer).toBe(packet);
+  });
+
   it('gives the same packets however the bytes are cut', () => {
     const packet = fc
       .tuple(fc.integer({ min: 0, max: 255 }), fc.oneof(fc.nat(300), fc.nat(20_000)))

@@ -13,7 +13,7 @@ function check(header: number, bodyHex: string): Violation | undefined {
   return checkPacket(reader.buffer, reader.header, reader.body, reader.end);
 }
 
-const NEXT = Buffer.alloc(8, 0xff);
+const NEXT = Buffer.alloc(8, 0x01);
 const TOPIC = '0003 612f62'; // a/b
 
 describe('checkPacket', () => {

@@ -1,0 +1,76 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** Processes of a benchmark. All of them end with it, however it ends. */
+
+export const CLI = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+
+const STOP_MS = 5_000;
+const running = new Set();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
+
+const mayPin = availableParallelism() > 1 && spawnSync('taskset', ['-V']).status === 0;
+
+/** The path of a script of this folder. */
+export function script(name) {
+  return fileURLToPath(new URL(name, import.meta.url));
+}
+
+/** Starts a Node script with a message channel to us.
+ *  @param {{ cpu?: number, execArgv?: string[], env?: Record<string, string>, ipc?: boolean }} [options]
+ *    `cpu`: the one CPU it may use, where taskset is there. */
+export function startNode(file, args = [], { cpu, execArgv = [], env = {}, ipc = true } = {}) {
+  const command = [process.execPath, ...execArgv, file, ...args];
+  if (cpu !== undefined && mayPin) command.unshift('taskset', '-c', String(cpu));
+  const [program, ...rest] = command;
+  const stdio = ['ignore', 'ignore', 'inherit', ...(ipc ? ['ipc'] : [])];
+  const child = spawn(program, rest, { stdio, env: { ...process.env, ...env } });
+  running.add(child);
+  child.once('exit', () => running.delete(child));
+  return child;
+}
+
+/** Asks by SIGTERM, and insists after 5 s. */
+export async function stop(child) {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
+  child.kill('SIGTERM');
+  await once(child, 'exit');
+  clearTimeout(timer);
+}
+
+/** The next message of a child; rejects when it ends without one. */
+export function message(child) {
+  return new Promise((resolve, reject) => {
+    const onExit = (code, signal) => reject(new Error(`child ${child.pid} ended with ${signal ?? code}`));
+    child.once('exit', onExit);
+    child.once('message', (value) => {
+      child.off('exit', onExit);
+      resolve(value);
+    });
+  });
+}
+
+export async function freePort() {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address();
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/** A folder that is removed at the end. */
+export function scratch() {
+  const folder = mkdtempSync(join(tmpdir(), 'super-node-bench-'));
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}

@@ -1,0 +1,47 @@
+import { LIMITS } from '../core/limits.js';
+import type { Cancel, Clock } from '../core/ports.js';
+
+export interface ProcessUsage {
+  /** Share of one core since the sample before; 100 is one whole core. */
+  readonly cpuPercent: number;
+  readonly rssKb: number;
+}
+
+export interface UsagePorts {
+  readonly clock: Clock;
+  /** The processes to look at now. */
+  pids(): number[];
+  usageOf(pids: readonly number[]): Promise<ReadonlyMap<number, ProcessUsage>>;
+}
+
+/** CPU and memory of the workers, looked at once in a while, all in one go. */
+export class UsageSampler {
+  readonly #ports: UsagePorts;
+  #latest: ReadonlyMap<number, ProcessUsage> = new Map();
+  #cancel: Cancel | undefined;
+
+  constructor(ports: UsagePorts) {
+    this.#ports = ports;
+  }
+
+  start(): void {
+    this.#cancel ??= this.#ports.clock.every(LIMITS.usageMs, () => this.#sample());
+  }
+
+  stop(): void {
+    this.#cancel?.();
+    this.#cancel = undefined;
+  }
+
+  /** As of the last sample; undefined for a process that is younger than it. */
+  latest(pid: number): ProcessUsage | undefined {
+    return this.#latest.get(pid);
+  }
+
+  #sample(): void {
+    const { pids, usageOf } = this.#ports;
+    usageOf(pids()).then((usage) => {
+      this.#latest = usage;
+    });
+  }
+}
