@@ -23,7 +23,12 @@ export function createLog(options: LogOptions = {}): Logger {
   const isTTY = (stream ?? process.stdout).isTTY === true;
   const destination =
     format === 'pretty' || (format === 'auto' && isTTY)
-      ? pretty({ colorize: isTTY && !process.env.NO_COLOR, translateTime: 'SYS:HH:MM:ss.l', destination: stream ?? 1 })
+      ? pretty({
+          colorize: isTTY && !process.env.NO_COLOR,
+          translateTime: 'SYS:HH:MM:ss.l',
+          singleLine: true,
+          destination: stream ?? 1,
+        })
       : (stream ?? pino.destination({ dest: 1, sync: false, maxLength: HELD_BYTES_MAX }));
   const log = pino(
     {

@@ -24,6 +24,9 @@ import { TaskCatalog } from './task-catalog.js';
 import { UsageSampler } from './usage-sampler.js';
 import { packageVersion } from './version.js';
 
+/** Events that somebody should look into. */
+const TROUBLE = new Set(['restarting', 'failed', 'spawn_error', 'unkillable', 'lost', 'output_dropped']);
+
 const IN_PROCESS: Caller = { id: 'in-process', role: 'admin' };
 
 /** The options of a node: those of the config file, without what belongs to the daemon. */
@@ -51,6 +54,7 @@ export class SuperNode {
   readonly #announcer: Announcer;
   readonly #router: Router;
   readonly #usage: UsageSampler;
+  readonly #taskLogs = new Map<TaskId, Logger>();
   #journal: ChildJournal | undefined;
   #closeMemory: (() => void) | undefined;
   #workerUrl: string | undefined;
@@ -236,19 +240,26 @@ export class SuperNode {
         this.#announcer.taskState(status);
       },
       event: (type: string, taskId: TaskId, data: Record<string, unknown>) => {
-        this.#log.info({ task_id: taskId, ...data }, `task ${taskId}: ${type}`);
+        this.#logOf(taskId)[TROUBLE.has(type) ? 'warn' : 'info'](data, `${taskId}: ${type}`);
         this.#event(type, data, taskId);
       },
       output: (taskId: TaskId, stream: 'stdout' | 'stderr', line: string) => {
-        this.#log.debug({ task_id: taskId, stream }, line);
+        this.#logOf(taskId).debug({ stream }, line);
         this.#announcer.output(taskId, line);
       },
       removed: (taskId: TaskId) => {
+        this.#taskLogs.delete(taskId);
         this.#catalog.removed(taskId);
         this.#announcer.forget(taskId);
       },
       closeChannels: (taskId: TaskId, generation: number) => this.#hub.closeChannels(taskId, generation),
     };
+  }
+
+  #logOf(taskId: TaskId): Logger {
+    const log = this.#taskLogs.get(taskId) ?? this.#log.child({ task_id: taskId });
+    this.#taskLogs.set(taskId, log);
+    return log;
   }
 
   #event(type: string, data: Record<string, unknown>, taskId: TaskId | undefined): void {

@@ -278,7 +278,7 @@ export class ProcessTask {
     const result = this.#ports.spawner.signal(identity, signal);
     if (result === 'unverified') {
       const { pid } = identity;
-      this.#ports.log.warn({ taskId: this.taskId, pid, signal }, 'not signalled: the process is not verifiably ours');
+      this.#ports.log.warn({ task_id: this.taskId, pid, signal }, 'not signalled: the process is not verifiably ours');
     }
   }
 
@@ -322,7 +322,7 @@ export class ProcessTask {
     try {
       run();
     } catch (error) {
-      this.#ports.log.error({ taskId: this.taskId, err: error }, 'a port of the supervisor failed');
+      this.#ports.log.error({ task_id: this.taskId, err: error }, 'a port of the supervisor failed');
     }
   }
 }

@@ -164,7 +164,7 @@ class Schedule {
         (error: unknown) => {
           this.answered += 1;
           const code = error instanceof SuperNodeError ? error.code : undefined;
-          const unkillable = code === 'SN_ERR_INTERNAL' && this.unkillable.has(taskId);
+          const unkillable = code === 'SN_ERR_UNKILLABLE' && this.unkillable.has(taskId);
           const overtaken = code === 'SN_ERR_SUPERSEDED' && type === 'restart';
           assert(known ? unkillable || overtaken : code === 'SN_ERR_TASK_UNKNOWN', `${type} was refused: ${error}`);
         },

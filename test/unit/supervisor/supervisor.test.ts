@@ -143,7 +143,7 @@ describe('a process task', () => {
   test('that outlives SIGKILL is unkillable: who waits is told, and no second copy is started', async () => {
     spawner.behaviour = () => ({ endsOn: 'nothing' });
     ready({ second_sig_duration: 3_000 });
-    const stopped = expect(supervisor.stop(T1)).rejects.toMatchObject({ code: 'SN_ERR_INTERNAL' });
+    const stopped = expect(supervisor.stop(T1)).rejects.toMatchObject({ code: 'SN_ERR_UNKILLABLE' });
     clock.advance(13_000);
     await stopped;
     expect(status().state).toBe('unkillable');

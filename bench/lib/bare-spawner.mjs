@@ -1,0 +1,21 @@
+// The least that is a supervisor: spawns a program, and again on its 'exit'. node bare-spawner.mjs PROGRAM [ARG …]
+import { spawn } from 'node:child_process';
+
+const [program, ...args] = process.argv.slice(2);
+let child;
+let ending = false;
+
+function start() {
+  // The session, the streams and the small environment that a node gives its workers.
+  const env = { PATH: process.env.PATH, HOME: process.env.HOME };
+  child = spawn(program, args, { detached: true, stdio: ['ignore', 'pipe', 'pipe'], env });
+  child.stdout.resume();
+  child.stderr.resume();
+  child.once('exit', () => (ending ? process.exit(0) : start()));
+}
+
+start();
+process.once('SIGTERM', () => {
+  ending = true;
+  child.kill('SIGKILL');
+});

@@ -1,0 +1,4 @@
+// A worker that only lives, by the SDK.
+import { connectWorker } from '../../dist/worker/index.js';
+
+await connectWorker();
