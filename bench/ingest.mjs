@@ -12,7 +12,11 @@ const PLACES = [
   { to: 'a task, nobody listens', topic: PUT },
   { to: 'a task, one subscriber', topic: PUT, subscribe: { plain: PUT, node: `m/data/${TASK}` } },
   { to: 'an ordinary topic, nobody listens', topic: 'plant/line' },
-  { to: 'an ordinary topic, one subscriber', topic: 'plant/line', subscribe: { plain: 'plant/line', node: 'plant/line' } },
+  {
+    to: 'an ordinary topic, one subscriber',
+    topic: 'plant/line',
+    subscribe: { plain: 'plant/line', node: 'plant/line' },
+  },
 ];
 
 const given = options('CPU per published message: the node against plain Aedes', {

@@ -6,9 +6,8 @@ let child;
 let ending = false;
 
 function start() {
-  // The session, the streams and the small environment that a node gives its workers.
-  const env = { PATH: process.env.PATH, HOME: process.env.HOME };
-  child = spawn(program, args, { detached: true, stdio: ['ignore', 'pipe', 'pipe'], env });
+  // The session and the streams that a node gives its workers.
+  child = spawn(program, args, { detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
   child.stdout.resume();
   child.stderr.resume();
   child.once('exit', () => (ending ? process.exit(0) : start()));

@@ -11,7 +11,7 @@ const WAIT_MS = 10_000;
  *  @returns {{ path: string, line: () => Promise<{ text: string, atMs: number }>, close: () => void }} */
 export function openFifo() {
   const path = join(scratch(), 'fifo');
-  execFileSync('mkfifo', [path]);
+  execFileSync('/usr/bin/mkfifo', [path]);
   // Reading and writing, so that it neither blocks nor ends when a writer goes.
   const socket = new Socket({ fd: openSync(path, constants.O_RDWR | constants.O_NONBLOCK), readable: true });
   const lines = [];

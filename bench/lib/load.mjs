@@ -1,9 +1,11 @@
 // An MQTT load in a process of its own. Takes one order at a time from its parent and answers with what came of it:
-// { port, topic, payloadBytes, qos, count, windowMax, subscribe? } → { publishMs, received }
+// { port, topic, payloadBytes, qos, count, windowMax, subscribe?, frozen?, limitMs? }
+//   → { publishMs, acknowledged, received }
+// With `frozen` the subscriber does not read; `limitMs` is the longest time for it all.
 import { openMqtt, publishFrame } from './mqtt.mjs';
 
 const PIECE_BYTES = 65_536;
-const STALL_MS = 10_000;
+const LIMIT_MS = 120_000;
 
 process.on('message', async (order) => {
   try {
@@ -14,19 +16,30 @@ process.on('message', async (order) => {
 });
 process.once('disconnect', () => process.exit(0));
 
-async function run({ port, topic, payloadBytes, qos, count, windowMax, subscribe }) {
+async function run({
+  port,
+  topic,
+  payloadBytes,
+  qos,
+  count,
+  windowMax,
+  subscribe,
+  frozen = false,
+  limitMs = LIMIT_MS,
+}) {
   const subscriber = subscribe && (await openMqtt(port, 'subscriber'));
   if (subscriber) await subscriber.subscribe(subscribe, qos);
+  if (frozen) subscriber.pause();
   const publisher = await openMqtt(port, 'publisher');
   const payload = Buffer.alloc(payloadBytes, 'x');
   const startedMs = performance.now();
   if (qos === 0) await flood(publisher, publishFrame(topic, payload, 0), count);
-  else await pipeline(publisher, topic, payload, count, windowMax);
+  else await pipeline(publisher, topic, payload, count, windowMax, limitMs);
   const publishMs = performance.now() - startedMs;
-  if (subscriber) await reached(subscriber, () => subscriber.messages, count);
+  if (subscriber && !frozen) await reached(subscriber, () => subscriber.messages, count, limitMs);
   publisher.close();
   subscriber?.close();
-  return { publishMs, received: subscriber?.messages ?? 0 };
+  return { publishMs, acknowledged: publisher.acks, received: subscriber?.messages ?? 0 };
 }
 
 /** As fast as the socket takes it; the answer to a ping says that the broker has read it all. */
@@ -41,7 +54,7 @@ async function flood(client, frame, count) {
 }
 
 /** At most `windowMax` publishes without PUBACK. PUBACKs come in order, so the ids go round in a prepared ring. */
-async function pipeline(client, topic, payload, count, windowMax) {
+async function pipeline(client, topic, payload, count, windowMax, limitMs) {
   const frames = Array.from({ length: windowMax }, (_, index) => publishFrame(topic, payload, 1, index + 1));
   const ring = Buffer.concat(frames);
   const frameBytes = frames[0].length;
@@ -56,31 +69,22 @@ async function pipeline(client, topic, payload, count, windowMax) {
       room -= piece;
     }
   };
-  const done = reached(client, () => client.acks, count, topUp);
-  topUp();
-  await done;
+  await reached(client, () => client.acks, count, limitMs, topUp);
 }
 
-/** Resolves when `value()` is `target`, or has not moved for 10 s. */
-function reached(client, value, target, onProgress = () => undefined) {
+/** Resolves when `value()` is `target`, or after `limitMs`. */
+function reached(client, value, target, limitMs, onProgress = () => undefined) {
   return new Promise((resolve, reject) => {
-    let seen = -1;
-    const finish = () => {
-      clearInterval(timer);
-      resolve();
+    const end = (settle, outcome) => {
+      clearTimeout(timer);
+      client.onProgress = () => undefined;
+      settle(outcome);
     };
-    const timer = setInterval(() => {
-      if (value() === seen) finish();
-      seen = value();
-    }, STALL_MS);
+    const timer = setTimeout(() => end(resolve), limitMs);
     client.onProgress = (error) => {
-      if (error) {
-        clearInterval(timer);
-        reject(error);
-        return;
-      }
+      if (error) return end(reject, error);
       onProgress();
-      if (value() >= target) finish();
+      if (value() >= target) end(resolve);
     };
     client.onProgress();
   });

@@ -83,6 +83,11 @@ class MqttClient {
     if (this.#socket.writableNeedDrain) await once(this.#socket, 'drain');
   }
 
+  /** Reads nothing more. */
+  pause() {
+    this.#socket.pause();
+  }
+
   async subscribe(filter, qos) {
     this.write(frame(0x82, uint16(1), field(filter), Buffer.from([qos])));
     const granted = await this.answer('suback');

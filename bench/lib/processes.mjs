@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -11,6 +11,9 @@ import { fileURLToPath } from 'node:url';
 export const CLI = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
 const STOP_MS = 5_000;
+const SCRIPT_MS = 30_000;
+/** Variables of the shell that runs a benchmark may change what Node does when it starts; these do not. */
+const ENVIRONMENT = { PATH: process.env.PATH, HOME: process.env.HOME };
 const running = new Set();
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
@@ -25,17 +28,22 @@ export function script(name) {
 }
 
 /** Starts a Node script with a message channel to us.
- *  @param {{ cpu?: number, execArgv?: string[], env?: Record<string, string>, ipc?: boolean }} [options]
+ *  @param {{ cpu?: number, execArgv?: string[], ipc?: boolean }} [options]
  *    `cpu`: the one CPU it may use, where taskset is there. */
-export function startNode(file, args = [], { cpu, execArgv = [], env = {}, ipc = true } = {}) {
+export function startNode(file, args = [], { cpu, execArgv = [], ipc = true } = {}) {
   const command = [process.execPath, ...execArgv, file, ...args];
   if (cpu !== undefined && mayPin) command.unshift('taskset', '-c', String(cpu));
   const [program, ...rest] = command;
   const stdio = ['ignore', 'ignore', 'inherit', ...(ipc ? ['ipc'] : [])];
-  const child = spawn(program, rest, { stdio, env: { ...process.env, ...env } });
+  const child = spawn(program, rest, { stdio, env: ENVIRONMENT });
   running.add(child);
   child.once('exit', () => running.delete(child));
   return child;
+}
+
+/** Runs a Node script to its end; what it wrote to stdout. */
+export function runScript(file, args = []) {
+  return execFileSync(process.execPath, [file, ...args], { encoding: 'utf8', env: ENVIRONMENT, timeout: SCRIPT_MS });
 }
 
 /** Asks by SIGTERM, and insists after 5 s. */

@@ -9,6 +9,7 @@ import { SuperNodeError } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
 import type { ChildJournal, Clock, Logger, Random } from '../core/ports.js';
 import type { ConfigWire } from '../core/schema.js';
+import type { TaskRecord } from '../core/task-record.js';
 import { type TaskId, Topics, taskIdOf } from '../core/topics.js';
 import { Queues } from '../queues/queues.js';
 import type { Caller } from '../router/request.js';
@@ -235,6 +236,7 @@ export class SuperNode {
 
   #supervisorReport() {
     return {
+      defined: (record: TaskRecord) => this.#catalog.defined(record),
       stateChanged: (status: Parameters<Announcer['taskState']>[0]) => {
         this.#catalog.stateChanged(status.taskId, status.accepting);
         this.#announcer.taskState(status);

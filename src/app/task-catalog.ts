@@ -41,7 +41,6 @@ export class TaskCatalog implements TaskControl, Records, Intake {
 
   start(record: TaskRecord): void {
     this.#ports.supervisor.start(record);
-    this.#open(record);
   }
 
   stop(taskId: TaskId): Promise<void> {
@@ -80,9 +79,21 @@ export class TaskCatalog implements TaskControl, Records, Intake {
     if (this.#config.net?.auto === false) {
       throw mismatch('SN_ERR_TASK_UNKNOWN', 'task_id', 'a task of this node (net.auto is off)', taskId);
     }
-    const record = this.resolve({ task_id: taskId }, 'request');
-    this.#ports.supervisor.declare(record);
-    this.#open(record);
+    this.#ports.supervisor.declare(this.resolve({ task_id: taskId }, 'request'));
+  }
+
+  /** The supervisor tells that a task is there, or has another record. */
+  defined(record: TaskRecord): void {
+    const { supervisor, queues } = this.#ports;
+    const { taskId } = record;
+    const queue = queues.open(taskId, record.queue);
+    const known = this.#intakes.get(taskId);
+    const intake = known ?? new TaskIntake(taskId, queue, { ...this.#ports, putSeen: (id) => supervisor.putSeen(id) });
+    intake.retainLast = record.retainLast;
+    intake.stateChanged(supervisor.status(taskId).accepting);
+    if (known) return;
+    this.#intakes.set(taskId, intake);
+    this.#ports.changed();
   }
 
   /** The supervisor tells that a task changed its state. */
@@ -94,19 +105,6 @@ export class TaskCatalog implements TaskControl, Records, Intake {
   removed(taskId: TaskId): void {
     this.#intakes.delete(taskId);
     this.#ports.queues.drop(taskId);
-    this.#ports.changed();
-  }
-
-  #open(record: TaskRecord): void {
-    const { supervisor, queues } = this.#ports;
-    const { taskId } = record;
-    const queue = queues.open(taskId, record.queue);
-    const known = this.#intakes.get(taskId);
-    const intake = known ?? new TaskIntake(taskId, queue, { ...this.#ports, putSeen: (id) => supervisor.putSeen(id) });
-    intake.retainLast = record.retainLast;
-    intake.stateChanged(supervisor.status(taskId).accepting);
-    if (known) return;
-    this.#intakes.set(taskId, intake);
     this.#ports.changed();
   }
 }

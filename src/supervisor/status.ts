@@ -36,6 +36,8 @@ export interface TaskStatus {
 
 /** What the supervisor tells; none of it may throw or wait. */
 export interface SupervisorReport {
+  /** A task is there, new or with another record than before. Comes before its first state. */
+  defined(record: TaskRecord): void;
   /** After each change of the status. */
   stateChanged(status: TaskStatus): void;
   event(type: string, taskId: TaskId, data: Record<string, unknown>): void;

@@ -147,6 +147,7 @@ export class Supervisor {
       return this.#create(record);
     }
     task.record = record;
+    this.#ports.report.defined(record);
     return task;
   }
 
@@ -160,6 +161,7 @@ export class Supervisor {
         ? new ProcessTask(record, this.#ports, (gone) => this.#forget(gone.taskId, gone.successor))
         : new NetTask(record, this.#ports, (gone) => this.#forget(gone.taskId, undefined));
     this.#tasks.set(record.taskId, task);
+    this.#ports.report.defined(record);
     // A process is on its way to `starting`; clients may take their time, so `pending` is told.
     if (task.kind === 'net') this.#ports.report.stateChanged(task.status());
     return task;
