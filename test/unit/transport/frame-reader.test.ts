@@ -101,6 +101,15 @@ describe('FrameReader', () => {
     );
   });
 
+  it('copies no large chunk because a small one waits behind it', () => {
+    const reader = new FrameReader(PACKET_BYTES_MAX);
+    const chunks = [packetOf(0x30, 10), packetOf(0x31, 2000), packetOf(0x32, 10)];
+    for (const chunk of chunks) reader.feed(chunk);
+    const buffers = [];
+    while (reader.next() === 'frame') buffers.push(reader.buffer);
+    expect(buffers[1]).toBe(chunks[1]);
+  });
+
   it('counts what was fed and not yet returned', () => {
     const reader = new FrameReader(PACKET_BYTES_MAX);
     reader.feed(packetOf(0x30, 10).subarray(0, 7));
