@@ -20,7 +20,7 @@ const PLACES = [
 ];
 
 const given = options('CPU per published message: the node against plain Aedes', {
-  rounds: { default: '7', help: 'measured runs of each broker per case' },
+  rounds: { default: '5', help: 'measured runs of each broker per case' },
   messages: { default: '100000', help: 'publishes of one run' },
   window: { default: '500', help: 'QoS 1 publishes without PUBACK' },
   only: { default: '', help: 'only cases whose name contains this, such as "QoS 1, 100 B"' },

@@ -2,6 +2,7 @@
 // each module costs to load. No goal of its own: the figure to watch.
 import { pathToFileURL } from 'node:url';
 import { accepted, writeConfig } from './lib/node.mjs';
+import { cpuMs } from './lib/proc.mjs';
 import { CLI, freePort, runScript, script, startNode, stop } from './lib/processes.mjs';
 import { count, options, print } from './lib/report.mjs';
 import { alternate, median, pairedDifference, pairedRatio, quantile } from './lib/stats.mjs';
@@ -34,13 +35,24 @@ const started = await alternate(rounds, {
   },
   node: () => start(CLI, ['run', '-c', config.file], config.port),
 });
-const startRows = Object.entries(started).map(([broker, results]) => ({
-  broker: broker === 'bare' ? 'bare Aedes' : 'super-node run',
-  'median ms': median(results).toFixed(0),
-  'p90 ms': quantile(results, 0.9).toFixed(0),
-  'more, ms': pairedDifference(results, started.bare).toFixed(0),
-  ratio: pairedRatio(results, started.bare).toFixed(2),
-}));
+const startRows = Object.entries(started).map(([broker, results]) => {
+  const wall = results.map(({ wallMs }) => wallMs);
+  const cpu = results.map(({ cpu }) => cpu);
+  return {
+    broker: broker === 'bare' ? 'bare Aedes' : 'super-node run',
+    'median ms': median(wall).toFixed(0),
+    'p90 ms': quantile(wall, 0.9).toFixed(0),
+    'CPU ms': median(cpu).toFixed(0),
+    'more, ms': pairedDifference(
+      wall,
+      started.bare.map(({ wallMs }) => wallMs),
+    ).toFixed(0),
+    'CPU ratio': pairedRatio(
+      cpu,
+      started.bare.map(({ cpu }) => cpu),
+    ).toFixed(2),
+  };
+});
 
 const specifiers = MODULES.map((name) =>
   name.startsWith('dist/') ? pathToFileURL(CLI.replace('cli/main.js', name.slice('dist/'.length))).href : name,
@@ -68,8 +80,9 @@ print(given, [
 async function start(file, args, port) {
   const startedMs = performance.now();
   const { child, client } = await accepted(startNode(file, args, { ipc: false }), port);
-  const tookMs = performance.now() - startedMs;
+  const wallMs = performance.now() - startedMs;
+  const cpu = cpuMs(child.pid);
   client.close();
   await stop(child);
-  return tookMs;
+  return { wallMs, cpu };
 }

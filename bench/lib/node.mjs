@@ -6,7 +6,8 @@ import { CLI, freePort, scratch, startNode, stop } from './processes.mjs';
 
 /** Whole brokers, started as a user would: the node by its command line, Aedes by a script of a few lines. */
 
-const RETRY_MS = 2;
+/** Asking more often would slow down what is measured. */
+const RETRY_MS = 5;
 const START_MS = 20_000;
 
 /** @param {object} config As in the config file; a listener on a free port of loopback is added.

@@ -15,8 +15,10 @@ const SCRIPT_MS = 30_000;
 /** Variables of the shell that runs a benchmark may change what Node does when it starts; these do not. */
 const ENVIRONMENT = { PATH: process.env.PATH, HOME: process.env.HOME };
 const running = new Set();
+const folders = [];
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 });
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
 
@@ -79,6 +81,6 @@ export async function freePort() {
 /** A folder that is removed at the end. */
 export function scratch() {
   const folder = mkdtempSync(join(tmpdir(), 'super-node-bench-'));
-  process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+  folders.push(folder);
   return folder;
 }

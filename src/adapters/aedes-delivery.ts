@@ -4,6 +4,7 @@ import type { Channel } from '../transport/channel.js';
 interface DeliveredPacket {
   topic: string;
   qos: number;
+  retain?: boolean;
   brokerId?: string | null;
   brokerCounter?: number;
 }
@@ -24,36 +25,52 @@ interface ClientInternals {
  *  - Aedes drops what an earlier, slower way would deliver after a later message (moscajs/aedes#955): its memory is
  *    the highest counter seen. Ours is the last packet, which still makes overlapping filters one delivery.
  *  - The QoS is the highest among the filters that match, and never above it [MQTT-3.3.5-1].
- *  - Packet ids come from the channel's allocator. */
-export function guardDelivery(client: Client, channel: Channel): boolean {
+ *  - Packet ids come from the channel's allocator.
+ *  - A client that does not read holds nobody up for longer than `slowAfterMs`: then it misses QoS 0 messages.
+ *
+ *  @param slow Told for each message that such a client missed. */
+export function guardDelivery(client: Client, channel: Channel, slow: (channel: Channel) => void): boolean {
   if (!hasInternals(client)) return false;
   const { deliver0, deliverQoS } = client;
-  let lastCounter = -1;
+  let lastBroker: string | undefined;
+  let lastCounter: number | undefined;
   const deliver: Deliver = (packet, done) => {
     if (packet.brokerId && packet.brokerCounter !== undefined) {
-      if (packet.brokerCounter === lastCounter) {
+      const repeated = packet.brokerCounter === lastCounter && packet.brokerId === lastBroker;
+      if (repeated || channel.missed.delete(packet.brokerCounter)) {
         setImmediate(done);
         return;
       }
+      lastBroker = packet.brokerId;
       lastCounter = packet.brokerCounter;
       delete client.duplicates[packet.brokerId];
     }
     const granted = channel.subscriptions.maxQos(packet.topic);
+    // Aedes finds retained `$…` messages for a leading wildcard too [MQTT-4.7.2-1].
+    if (granted < 0 && packet.retain) {
+      setImmediate(done);
+      return;
+    }
     if (granted >= 0 && granted < packet.qos) packet.qos = granted;
-    if (packet.qos === 0) {
-      deliver0(packet, done);
-    } else if (channel.session.ids.exhausted) {
-      channel.destroy(new Error('the client acknowledges nothing: no packet id is left'));
+    if (packet.qos > 0) {
+      deliverQoS(packet, done);
+    } else if (channel.outbound.isSlow) {
+      slow(channel);
       setImmediate(done);
     } else {
-      deliverQoS(packet, done);
+      deliver0(packet, done);
     }
   };
   client.deliver0 = deliver;
   client.deliverQoS = deliver;
   // Aedes reads the next id, uses it, and writes the one after: reading looks, writing takes.
   Object.defineProperty(client, '_nextId', {
-    get: () => channel.session.ids.peek(),
+    get: () => {
+      if (channel.session.ids.exhausted) {
+        channel.destroy(new Error('the client acknowledges nothing: no packet id is left'));
+      }
+      return channel.session.ids.peek();
+    },
     set: () => channel.session.ids.advance(),
   });
   return true;

@@ -1,19 +1,28 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Aedes, AuthenticateError, Client, PublishPacket } from 'aedes';
+import { LIMITS } from '../core/limits.js';
 import type { Logger } from '../core/ports.js';
+import { NOWHERE_ROOT } from '../core/topics.js';
 import { Channel, type Identity } from '../transport/channel.js';
 import type { Qos } from '../transport/packet-type.js';
 import type { Subscription } from '../transport/subscribe-packet.js';
 import { guardDelivery } from './aedes-delivery.js';
+import { guardPersistence } from './aedes-persistence.js';
 
 /** Passwords of this form are worker tokens and never the host's to judge. */
 const TOKEN_PREFIX = 'snw_';
 
 const BAD_CREDENTIALS = 4;
 
+/** Turns that closing clients get for their last wills. */
+const CLOSING_TURNS_MAX = 100;
+
+const BYPASS_ADVICE =
+  'dropped: this connection does not pass the node. Attach before you create servers, or use createServer(node.handle)';
+
 /** Where a publish goes that must reach nobody: a topic no wildcard matches and no client may hold. */
-const NOWHERE = '$SN/dropped';
+const NOWHERE = `${NOWHERE_ROOT}dropped`;
 
 /** What the adapter needs from the transport. */
 export interface AedesHost {
@@ -22,7 +31,10 @@ export interface AedesHost {
   identify(username: string, token: string): Identity | undefined;
   mayHold(channel: Channel, filter: string): boolean;
   isOurs(topic: string): boolean;
-  will(channel: Channel, topic: string, payload: Buffer, qos: Qos): void;
+  /** True: the broker may publish it. */
+  will(channel: Channel, topic: string, payload: Buffer, qos: Qos): boolean;
+  /** Something went missing, for a client or for all; only counted when it comes too often. */
+  event(type: string, data: Record<string, unknown>): boolean;
 }
 
 export interface OutgoingMessage {
@@ -30,6 +42,8 @@ export interface OutgoingMessage {
   readonly payload: string | Uint8Array;
   readonly qos: Qos;
   readonly retain: boolean;
+  /** A live copy or a line of output: may be dropped when the broker is behind. */
+  readonly live?: boolean;
 }
 
 /** The one place that knows Aedes: its hooks are wrapped, the host's called first, and put back by `detach`. */
@@ -40,7 +54,9 @@ export class AedesAdapter {
   readonly #undo: Array<() => void> = [];
   /** What the host's rules made of a filter that the channel asked about before the broker does. */
   readonly #approved = new WeakMap<Channel, Map<string, Subscription>>();
-  readonly #clients = new WeakMap<Channel, Client>();
+  readonly #clients = new Map<Channel, Client>();
+  #attached = false;
+  #liveBytes = 0;
 
   constructor(broker: Aedes, host: AedesHost, log: Logger) {
     this.#broker = broker;
@@ -49,33 +65,56 @@ export class AedesAdapter {
   }
 
   attach(): void {
+    this.#attached = true;
     this.#wrapConnect();
     this.#wrapSubscribe();
     this.#wrapPublish();
     this.#listen();
+    const limits = { messagesMax: LIMITS.offlineMessagesMax, bytesMax: LIMITS.offlineBytesMax };
+    const undo = guardPersistence(Reflect.get(this.#broker, 'persistence'), limits, (clientId, packet) =>
+      this.#notKept(clientId, packet.brokerCounter),
+    );
+    if (undo) this.#undo.push(undo);
   }
 
-  /** Puts every hook back as it was, in reverse order. */
-  detach(): void {
+  /** Puts every hook back as it was, in reverse order. Call it in the turn in which the channels were closed: their
+   *  last wills still pass the hooks. */
+  async detach(): Promise<void> {
+    const closing = [...this.#clients.values()];
+    for (let turn = 0; turn < CLOSING_TURNS_MAX && closing.some(hasWill); turn++) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    this.#attached = false;
     for (const undo of this.#undo.splice(0).reverse()) undo();
   }
 
-  /** Takes over a fresh connection. */
+  /** Takes over a fresh connection. Before `attach` and after `detach` it is the broker's alone. */
   handle(stream: Duplex, request: IncomingMessage | undefined): void {
+    if (!this.#attached) {
+      this.#broker.handle(stream, request);
+      return;
+    }
     const channel = this.#host.open(stream, request);
     if (!channel) return;
     const client = this.#broker.handle(channel, request);
     this.#clients.set(channel, client);
-    if (!guardDelivery(client, channel)) {
+    channel.once('close', () => this.#clients.delete(channel));
+    if (!guardDelivery(client, channel, (slow) => this.#host.event('slow_client', { client_id: slow.clientId }))) {
       this.#log.error({}, 'this Aedes is not one we know: packet ids and deliveries are its own');
     }
   }
 
   /** Tells the broker's clients. After `detach` the node has no voice any more. */
-  publish({ topic, payload, qos, retain }: OutgoingMessage): void {
-    if (this.#undo.length === 0) return;
-    const bytes = typeof payload === 'string' ? Buffer.from(payload) : Buffer.from(payload);
+  publish({ topic, payload, qos, retain, live }: OutgoingMessage): void {
+    if (!this.#attached) return;
+    if (live && this.#liveBytes > LIMITS.liveBytesMax) {
+      this.#host.event('live_dropped', { topic });
+      return;
+    }
+    const bytes = Buffer.from(payload);
+    if (live) this.#liveBytes += bytes.length;
     this.#broker.publish({ cmd: 'publish', topic, payload: bytes, qos, retain, dup: false }, (error) => {
+      if (live) this.#liveBytes -= bytes.length;
       if (error) this.#log.warn({ err: error, topic }, 'the broker did not take a message of the node');
     });
   }
@@ -187,23 +226,39 @@ export class AedesAdapter {
     const broker = this.#broker;
     const { authorizePublish } = broker;
     this.#replace('authorizePublish', (client, packet, done) => {
-      if (!this.#host.isOurs(packet.topic)) {
-        authorizePublish.call(broker, client, packet, done);
-        return;
-      }
       const channel = client ? channelOf(client) : undefined;
-      if (channel) {
-        // The channel takes all of these but the last will, which the broker publishes by itself.
-        this.#host.will(channel, packet.topic, Buffer.from(packet.payload), packet.qos);
+      // A connection that is over publishes nothing but its last will, and its will is published by no other.
+      const isWill = channel ? client?.closed === true || 'brokerId' in packet : client === null;
+      if (!this.#mayPublish(client, channel, packet, isWill)) {
+        drop(packet);
+        done(null);
       } else {
-        this.#log.warn(
-          { client_id: client?.id, topic: packet.topic.slice(0, 200) },
-          'dropped: this connection does not pass the node. Attach before you create servers, or use createServer(node.handle)',
-        );
+        authorizePublish.call(broker, client, packet, done);
       }
-      drop(packet);
-      done(null);
     });
+  }
+
+  #mayPublish(client: Client | null, channel: Channel | undefined, packet: PublishPacket, isWill: boolean): boolean {
+    const { topic, payload, qos } = packet;
+    // After a jump of the wall clock Aedes takes itself for dead, and publishes the wills of connected clients.
+    if (isWill && client && !client.closed) return false;
+    // Aedes ends with an error where a stored will is refused.
+    if (isWill && topic.startsWith('$')) return false;
+    if (isWill && channel) return this.#host.will(channel, topic, Buffer.from(payload), qos);
+    if (!this.#host.isOurs(topic)) return true;
+    if (!isWill && this.#host.event('bypassed', { client_id: client?.id, topic: topic.slice(0, 200) })) {
+      this.#log.warn({ client_id: client?.id, topic: topic.slice(0, 200) }, BYPASS_ADVICE);
+    }
+    return false;
+  }
+
+  /** The session holds its limit of messages. */
+  #notKept(clientId: string, counter: number | undefined): void {
+    const clients: unknown = Reflect.get(this.#broker, 'clients');
+    const client: unknown = isRecord(clients) ? clients[clientId] : undefined;
+    const channel = isRecord(client) && client.conn instanceof Channel ? client.conn : undefined;
+    if (channel && counter !== undefined) channel.missed.add(counter);
+    this.#host.event('session_full', { client_id: clientId });
   }
 
   #listen(): void {
@@ -237,6 +292,15 @@ type HookName = 'preConnect' | 'authenticate' | 'authorizePublish' | 'authorizeS
 
 function channelOf(client: Client | null): Channel | undefined {
   return client?.conn instanceof Channel ? client.conn : undefined;
+}
+
+/** Aedes forgets a will once it has published it. */
+function hasWill(client: Client): boolean {
+  return Boolean(Reflect.get(client, 'will'));
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
 }
 
 function badCredentials(): AuthenticateError {

@@ -58,7 +58,8 @@ export function openChildJournal(dataDir: string): OpenChildJournal {
 class JournalFile {
   readonly #path: string;
   readonly #living: Map<string, ChildRecord>;
-  #fd: number;
+  /** undefined once it is closed: a child that outlives the node has nobody to tell. */
+  #fd: number | undefined;
   #lines = 0;
 
   constructor(path: string, living: readonly ChildRecord[]) {
@@ -68,17 +69,22 @@ class JournalFile {
   }
 
   append(op: Line['op'], record: ChildRecord): void {
+    if (this.#fd === undefined) return;
     writeSync(this.#fd, lineOf(op, record));
     if (op === 'gone') this.#living.delete(record.tokenHash);
     else this.#living.set(record.tokenHash, record);
     this.#lines += 1;
     if (this.#lines < LIMITS.journalLinesMax) return;
-    closeSync(this.#fd);
+    // Whether or not a new file can be made, there is one to write to, and it is tried again after as many lines.
+    this.#lines = 0;
+    const before = this.#fd;
     this.#fd = this.#rewrite();
+    closeSync(before);
   }
 
   close(): void {
-    closeSync(this.#fd);
+    if (this.#fd !== undefined) closeSync(this.#fd);
+    this.#fd = undefined;
   }
 
   /** A crash in between leaves the old file or the new one, never half of one. */
@@ -88,9 +94,9 @@ class JournalFile {
       lineOf(record.identity === undefined ? 'spawning' : 'spawned', record),
     );
     writeFileSync(fresh, lines.join(''), { mode: 0o600 });
+    const fd = openSync(fresh, 'a', 0o600);
     renameSync(fresh, this.#path);
-    this.#lines = 0;
-    return openSync(this.#path, 'a', 0o600);
+    return fd;
   }
 }
 

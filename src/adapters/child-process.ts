@@ -13,7 +13,7 @@ import type {
   SignalResult,
 } from '../core/ports.js';
 import { isErrno } from './errno.js';
-import { hasProc, identityOf, statOf } from './proc.js';
+import { hasProc, identityOf, type ProcessStat, statOf } from './proc.js';
 import { groupIsGone, killTree, signalGroup } from './process-group.js';
 import { userIds } from './user.js';
 
@@ -132,7 +132,13 @@ function launch(spec: ProcessSpec): ChildProcess {
  *  that only the rest of its group holds the number, and whoever leads it now is a stranger. */
 function verify({ identity, leaderGone }: Child): 'ours' | 'gone' | 'unverified' {
   if (!hasProc()) return 'ours';
-  const stat = statOf(identity.pid);
+  let stat: ProcessStat | undefined;
+  try {
+    stat = statOf(identity.pid, true);
+  } catch (error) {
+    if (isErrno(error)) return 'unverified';
+    throw error;
+  }
   if (leaderGone) return stat === undefined ? 'ours' : 'gone';
   if (identity.startTime === '') return 'ours';
   if (stat === undefined) return 'gone';

@@ -1,7 +1,14 @@
-import { createServer as createHttpServer, type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
+import {
+  createServer as createHttpServer,
+  type Server as HttpServer,
+  type IncomingMessage,
+  type ServerResponse,
+  STATUS_CODES,
+} from 'node:http';
 import { createServer as createTcpServer, type Server } from 'node:net';
 import type { Duplex } from 'node:stream';
 import websocket from 'websocket-stream';
+import { DEFAULT_HOST } from '../core/address.js';
 import { SuperNodeError } from '../core/errors.js';
 import type { Logger } from '../core/ports.js';
 import type { ListenerWire } from '../core/schema.js';
@@ -27,17 +34,17 @@ export interface OpenListener {
   close(): Promise<void>;
 }
 
-const DEFAULT_LISTENER_HOST = '127.0.0.1';
-
 const MQTT_PATH = '/mqtt';
 const SUB_PROTOCOLS = ['mqtt', 'mqttv3.1'];
 
 /** Opens one listener.
  *  @throws SuperNodeError SN_ERR_LISTEN, naming address and reason */
 export async function openListener(options: ListenerOptions): Promise<OpenListener> {
-  const { type, host = DEFAULT_LISTENER_HOST, port } = options.listener;
+  const { log } = options;
+  const { type, host = DEFAULT_HOST, port } = options.listener;
   const server = type === 'mqtt' ? mqttServer(options) : httpServer(options);
   await listen(server, host, port);
+  server.on('error', (error) => log.error({ err: error, host, port }, 'a listener met an error'));
   const address = server.address();
   const usedPort = typeof address === 'object' && address ? address.port : port;
   const named = host.includes(':') ? `[${host}]` : host;
@@ -46,18 +53,24 @@ export async function openListener(options: ListenerOptions): Promise<OpenListen
     host,
     port: usedPort,
     url: type === 'mqtt' ? `mqtt://${named}:${usedPort}` : `ws://${named}:${usedPort}${MQTT_PATH}`,
-    close: () => new Promise((resolve) => server.close(() => resolve())),
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        // Half a request would hold up the end; upgraded connections are not touched.
+        if ('closeAllConnections' in server) server.closeAllConnections();
+      }),
   };
 }
 
 function mqttServer({ handle }: ListenerOptions): Server {
-  return createTcpServer((socket) => handle(socket, undefined));
+  // Who sends all it has and then its end still gets its answers.
+  return createTcpServer({ allowHalfOpen: true }, (socket) => handle(socket, undefined));
 }
 
 /** MQTT over WebSocket at `/mqtt`; everything else is answered with what there is. */
-function httpServer(options: ListenerOptions): Server {
+function httpServer(options: ListenerOptions): HttpServer {
   const { listener, packetBytesMax, connectionsMax, log } = options;
-  const names = { host: listener.host ?? DEFAULT_LISTENER_HOST, origins: listener.origins ?? [] };
+  const names = { host: listener.host ?? DEFAULT_HOST, origins: listener.origins ?? [] };
   const sockets = webSockets(options, packetBytesMax);
   const server = createHttpServer((request, response) => {
     const why = refuseSource(sourceOf(request), names);
@@ -113,10 +126,14 @@ function answer(response: ServerResponse, status: number, code: string, error: s
 
 function listen(server: Server, host: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
+    const failed = (error: NodeJS.ErrnoException) => {
       const why = error.code === 'EADDRINUSE' ? 'the port is taken by another program' : error.message;
       reject(new SuperNodeError('SN_ERR_LISTEN', `cannot listen on ${host}:${port}: ${why}`, { cause: error }));
+    };
+    server.once('error', failed);
+    server.listen(port, host, () => {
+      server.removeListener('error', failed);
+      resolve();
     });
-    server.listen(port, host, () => resolve());
   });
 }

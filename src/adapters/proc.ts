@@ -23,9 +23,10 @@ export function parseStat(text: string): ProcessStat | undefined {
   return { pid: Number.parseInt(text, 10), state, group: Number(group), session: Number(session), startTime };
 }
 
-/** undefined: there is no such process, or no /proc. */
-export function statOf(pid: number): ProcessStat | undefined {
-  const text = readProc(`${pid}/stat`);
+/** undefined: there is no such process, or no /proc, or it could not be read.
+ *  @param surely undefined then means that it is not there; what says nothing about it is thrown. */
+export function statOf(pid: number, surely = false): ProcessStat | undefined {
+  const text = readProc(`${pid}/stat`, surely);
   return text === undefined ? undefined : parseStat(text);
 }
 
@@ -94,12 +95,17 @@ function pidExists(pid: number): boolean {
   }
 }
 
-/** A process may end while it is looked at: every failure to read means that there is nothing to know. */
-function readProc(path: string): string | undefined {
+/** What says that a process is not there (any more), or is not ours to look at. Anything else, such as no free
+ *  descriptor, says nothing about it. */
+const NOT_THERE = new Set(['ENOENT', 'ESRCH', 'EACCES', 'EPERM']);
+
+/** A process may end while it is looked at: a failure to read means that there is nothing to know.
+ *  @param surely Throws where the failure says nothing about the process. */
+function readProc(path: string, surely = false): string | undefined {
   try {
     return readFileSync(`/proc/${path}`, 'utf8');
   } catch (error) {
-    if (isErrno(error)) return undefined;
+    if (isErrno(error) && (!surely || NOT_THERE.has(error.code))) return undefined;
     throw error;
   }
 }

@@ -5,6 +5,16 @@ import type { TaskId, Topics } from '../core/topics.js';
 import type { TaskStatus } from '../supervisor/status.js';
 import { statusToWire } from './status-wire.js';
 
+const CAUSED_BY_CLIENTS = new Set([
+  'refused',
+  'fetch_unheard',
+  'keepalive_too_long',
+  'slow_client',
+  'session_full',
+  'live_dropped',
+  'bypassed',
+]);
+
 type Publish = (message: OutgoingMessage) => void;
 
 /** What the node tells everybody: states and information, retained; events and output, live. */
@@ -13,8 +23,10 @@ export class Announcer {
   readonly #clock: Clock;
   readonly #publish: Publish;
   readonly #lastState = new Map<TaskId, string>();
-  #refusals = 0;
-  #refusalSecond = 0;
+  /** How many events of each type there were, told or not. */
+  readonly counts = new Map<string, number>();
+  #tellings = new Map<string, number>();
+  #second = 0;
 
   constructor(topics: Topics, clock: Clock, publish: Publish) {
     this.#topics = topics;
@@ -38,32 +50,37 @@ export class Announcer {
   }
 
   /** Clears what is retained of a task. */
-  forget(taskId: string): void {
+  forget(taskId: TaskId): void {
     for (const topic of [this.#topics.state(taskId), this.#topics.data(taskId)]) this.clear(topic);
-    for (const known of this.#lastState.keys()) if (known === taskId) this.#lastState.delete(known);
+    this.#lastState.delete(taskId);
   }
 
   clear(topic: string): void {
     this.#publish({ topic, payload: '', qos: 1, retain: true });
   }
 
-  /** One event. Of refusals only so many a second are told: a client that floods must not make us flood everybody. */
-  event(type: string, data: Record<string, unknown>, taskId: TaskId | undefined): void {
-    if (type === 'refused' && !this.#mayTellRefusal()) return;
+  /** One event. False: only counted. Of those that clients can cause only so many a second are told: a client that
+   *  floods must not make us flood everybody. */
+  event(type: string, data: Record<string, unknown>, taskId: TaskId | undefined): boolean {
+    this.counts.set(type, (this.counts.get(type) ?? 0) + 1);
+    if (CAUSED_BY_CLIENTS.has(type) && !this.#mayTell(type)) return false;
     const event = { type, ...(taskId === undefined ? {} : { task_id: taskId }), ts: this.#clock.wallNow(), data };
     this.#publish({ topic: this.#topics.event, payload: JSON.stringify(event), qos: 1, retain: false });
+    return true;
   }
 
   output(taskId: TaskId, line: string): void {
-    this.#publish({ topic: this.#topics.log(taskId), payload: line, qos: 0, retain: false });
+    this.#publish({ topic: this.#topics.log(taskId), payload: line, qos: 0, retain: false, live: true });
   }
 
-  #mayTellRefusal(): boolean {
+  #mayTell(type: string): boolean {
     const second = Math.floor(this.#clock.now() / 1_000);
-    if (second !== this.#refusalSecond) {
-      this.#refusalSecond = second;
-      this.#refusals = 0;
+    if (second !== this.#second) {
+      this.#second = second;
+      this.#tellings.clear();
     }
-    return ++this.#refusals <= LIMITS.refusalEventsPerSecond;
+    const told = (this.#tellings.get(type) ?? 0) + 1;
+    this.#tellings.set(type, told);
+    return told <= LIMITS.clientEventsPerSecond;
   }
 }

@@ -25,7 +25,12 @@ export async function attach(broker: Aedes, options: AttachOptions = {}): Promis
   const config = validate(ConfigSchema, rest, 'SN_ERR_CONFIG', 'attach');
   checkConfig(config);
   const node = new SuperNode({ broker, config, log });
-  await node.attach();
-  await node.startTasks(url);
-  return node;
+  try {
+    await node.attach();
+    await node.startTasks(url);
+    return node;
+  } catch (error) {
+    await node.close();
+    throw error;
+  }
 }

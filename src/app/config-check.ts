@@ -1,11 +1,10 @@
-import { isLoopback } from '../core/address.js';
+import { DEFAULT_HOST, isLoopback } from '../core/address.js';
 import { describe, SuperNodeError } from '../core/errors.js';
+import { LIMITS } from '../core/limits.js';
 import type { ConfigWire, ListenerWire, RouteWire, TaskWire } from '../core/schema.js';
 import { resolveRecord } from '../core/task-record.js';
 import { type Fault, formatPath } from '../core/validate.js';
 import { isTopicFilter } from '../transport/topic-filter.js';
-
-export const DEFAULT_HOST = '127.0.0.1';
 
 /** What a schema cannot say about a configuration: names that repeat, templates that are missing, routes that would
  *  swallow the node's own topics, listeners that strangers could reach.
@@ -52,9 +51,13 @@ function* listenerFaults(listeners: readonly ListenerWire[]): Generator<Fault> {
   }
 }
 
-function* taskFaults({ tasks = [], workers = {}, queue = {} }: ConfigWire): Generator<Fault> {
+function* taskFaults({ tasks = [], workers = {}, queue = {}, limits = {} }: ConfigWire): Generator<Fault> {
   const templates = new Map(Object.entries(workers));
   const seen = new Map<string, number>();
+  const tasksMax = limits.tasks ?? LIMITS.tasksMax;
+  if (tasks.length > tasksMax) {
+    yield { path: ['tasks'], text: `expected at most ${tasksMax} (limits.tasks), got ${tasks.length}` };
+  }
   for (const [index, task] of tasks.entries()) {
     const earlier = seen.get(task.task_id);
     if (earlier !== undefined) {

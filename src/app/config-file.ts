@@ -1,10 +1,11 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { type Document, isNode, LineCounter, parseDocument } from 'yaml';
+import { DEFAULT_HOST } from '../core/address.js';
 import { describe, SuperNodeError } from '../core/errors.js';
 import { ConfigSchema, type ConfigWire, type ListenerWire } from '../core/schema.js';
 import { type Fault, faultOf, formatPath, textFor, validate } from '../core/validate.js';
-import { DEFAULT_HOST, firstConfigFault } from './config-check.js';
+import { firstConfigFault } from './config-check.js';
 
 /** A configuration that was checked: paths are absolute, listeners are given. */
 export type LoadedConfig = ConfigWire & { readonly listeners: ListenerWire[] };

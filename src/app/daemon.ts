@@ -19,6 +19,7 @@ export async function startDaemon(config: LoadedConfig): Promise<Daemon> {
   const { listeners: wanted, log: logOptions, ...nodeConfig } = config;
   const log = createLog(logOptions);
   const broker = await Aedes.createBroker();
+  broker.addListener('error', (error: unknown) => log.error({ err: error }, 'the broker met an error'));
   const node = new SuperNode({ broker, config: nodeConfig, log });
   const open: OpenListener[] = [];
   let closed: Promise<void> | undefined;

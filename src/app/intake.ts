@@ -48,7 +48,7 @@ export class TaskIntake implements PutSink {
     }
     // Others see what came, also where the queue's policy had no room for it; a stopped task is silent.
     if (stored || this.#queue.accepting) {
-      this.#ports.publish({ topic: this.#dataTopic, payload, qos, retain: this.retainLast });
+      this.#ports.publish({ topic: this.#dataTopic, payload, qos, retain: this.retainLast, live: true });
     }
     return undefined;
   }

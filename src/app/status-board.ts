@@ -17,6 +17,8 @@ export interface BoardPorts {
   readonly queues: Queues;
   readonly usage: UsageSampler;
   readonly hub: () => Hub;
+  /** Events so far, by type. */
+  readonly events: ReadonlyMap<string, number>;
 }
 
 /** What `m/stat` shows: the states of the supervisor, the figures of the queues, the channels of the transport. */
@@ -30,12 +32,14 @@ export class NodeStatusBoard implements StatusBoard {
   }
 
   node(): Record<string, unknown> {
-    const { name, version, clock, supervisor, hub } = this.#ports;
+    const { name, version, clock, supervisor, queues, hub } = this.#ports;
     return {
       name,
       version,
       uptime_ms: Math.round(clock.now() - this.#startedMs),
       connections: hub().connections,
+      queue_bytes: queues.bytes,
+      events: Object.fromEntries(this.#ports.events),
       tasks: supervisor.list().map((status) => this.#task(status)),
     };
   }

@@ -68,7 +68,7 @@ export class SuperNode {
     this.#name = config.name ?? 'super-node';
     this.#topics = new Topics(config.topics?.prefix);
     this.#announcer = new Announcer(this.#topics, clock, (message) => this.#adapter.publish(message));
-    this.#queues = new Queues(clock, this.#random);
+    this.#queues = new Queues(clock, this.#random, config.limits?.queue_bytes ?? LIMITS.queuesBytesMax);
     this.#supervisor = new Supervisor({
       clock,
       random: this.#random,
@@ -105,6 +105,7 @@ export class SuperNode {
       supervisor: this.#supervisor,
       queues: this.#queues,
       usage: this.#usage,
+      events: this.#announcer.counts,
       hub: () => this.#hub,
     });
     this.#router = new Router(
@@ -126,6 +127,7 @@ export class SuperNode {
         identify: (username, token) => this.#identify(username, token),
         mayHold: (channel, filter) => this.#hub.mayHold(channel, filter),
         isOurs: (topic) => this.#topics.isOurs(topic),
+        event: (type, data) => this.#event(type, data, undefined),
         will: (channel, topic, payload, qos) => this.#hub.will(channel, topic, payload, qos),
       },
       log,
@@ -194,7 +196,7 @@ export class SuperNode {
     await new Promise<void>((resolve) => this.#clock.after(20, resolve));
     this.#usage.stop();
     this.#hub.stop();
-    this.#adapter.detach();
+    await this.#adapter.detach();
     this.#closeMemory?.();
   }
 
@@ -252,6 +254,7 @@ export class SuperNode {
       removed: (taskId: TaskId) => {
         this.#taskLogs.delete(taskId);
         this.#catalog.removed(taskId);
+        this.#hub.forget(taskId);
         this.#announcer.forget(taskId);
       },
       closeChannels: (taskId: TaskId, generation: number) => this.#hub.closeChannels(taskId, generation),
@@ -264,8 +267,8 @@ export class SuperNode {
     return log;
   }
 
-  #event(type: string, data: Record<string, unknown>, taskId: TaskId | undefined): void {
-    this.#announcer.event(type, data, taskId);
+  #event(type: string, data: Record<string, unknown>, taskId: TaskId | undefined): boolean {
+    return this.#announcer.event(type, data, taskId);
   }
 
   #identify(username: string, token: string) {

@@ -1,4 +1,5 @@
 import { mismatch, SuperNodeError } from '../core/errors.js';
+import { LIMITS } from '../core/limits.js';
 import type { Clock } from '../core/ports.js';
 import type { ConfigWire, TaskWire, TemplateWire } from '../core/schema.js';
 import { type RecordSource, resolveRecord, type TaskRecord } from '../core/task-record.js';
@@ -24,6 +25,8 @@ export class TaskCatalog implements TaskControl, Records, Intake {
   readonly #config: ConfigWire;
   readonly #ports: CatalogPorts;
   readonly #intakes = new Map<TaskId, TaskIntake>();
+  /** Tasks that nobody started: a put, birth or will named them. */
+  readonly #auto = new Set<TaskId>();
 
   constructor(config: ConfigWire, ports: CatalogPorts) {
     this.#config = config;
@@ -34,7 +37,23 @@ export class TaskCatalog implements TaskControl, Records, Intake {
   // ------------------------------------------------------------------ Records
 
   resolve(wire: TaskWire, source: RecordSource): TaskRecord {
-    return resolveRecord(wire, this.templates, this.#config.queue ?? {}, source);
+    const record = resolveRecord(wire, this.templates, this.#config.queue ?? {}, source);
+    if (source === 'request' && wire.queue) this.#refuseLargerQueue(wire, record);
+    return record;
+  }
+
+  /** A request may make a queue smaller than template and config say, not larger. */
+  #refuseLargerQueue({ queue: _queue, ...rest }: TaskWire, { queue }: TaskRecord): void {
+    const allowed = resolveRecord(rest, this.templates, this.#config.queue ?? {}, 'request').queue;
+    for (const bound of ['length', 'bytes'] as const) {
+      if (queue[bound] <= allowed[bound]) continue;
+      throw mismatch(
+        'SN_ERR_LIMIT',
+        `queue.${bound}`,
+        `at most ${allowed[bound]}, as template or config say`,
+        queue[bound],
+      );
+    }
   }
 
   // ------------------------------------------------------------------ TaskControl
@@ -79,7 +98,14 @@ export class TaskCatalog implements TaskControl, Records, Intake {
     if (this.#config.net?.auto === false) {
       throw mismatch('SN_ERR_TASK_UNKNOWN', 'task_id', 'a task of this node (net.auto is off)', taskId);
     }
+    const autoMax = Math.floor(LIMITS.autoTasksShare * (this.#config.limits?.tasks ?? LIMITS.tasksMax));
+    if (this.#auto.size >= autoMax) {
+      // Otherwise a few made-up names would leave no room for what an operator wants to start.
+      const expected = `at most ${autoMax} tasks that register by themselves`;
+      throw new SuperNodeError('SN_ERR_LIMIT', `tasks: expected ${expected}, got one more: ${taskId}`);
+    }
     this.#ports.supervisor.declare(this.resolve({ task_id: taskId }, 'request'));
+    this.#auto.add(taskId);
   }
 
   /** The supervisor tells that a task is there, or has another record. */
@@ -103,6 +129,7 @@ export class TaskCatalog implements TaskControl, Records, Intake {
 
   /** The supervisor tells that a task is gone. */
   removed(taskId: TaskId): void {
+    this.#auto.delete(taskId);
     this.#intakes.delete(taskId);
     this.#ports.queues.drop(taskId);
     this.#ports.changed();

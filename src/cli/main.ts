@@ -4,6 +4,9 @@ import { runCli } from './program.js';
 
 /** The process around the command line: signals, broken pipes, the exit code. */
 
+/** What is still on its way to a pipe gets so long. */
+const EXIT_MS = 1_000;
+
 const interrupted = new AbortController();
 for (const name of ['SIGINT', 'SIGTERM'] as const) {
   const exitCode = 128 + constants.signals[name];
@@ -22,4 +25,7 @@ for (const stream of [process.stdout, process.stderr]) {
 }
 
 const { stdin, stdout, stderr, env } = process;
-process.exitCode = await runCli(process.argv.slice(2), { stdin, stdout, stderr, env, interrupted: interrupted.signal });
+const io = { stdin, stdout, stderr, env, interrupted: interrupted.signal };
+process.exitCode = await runCli(process.argv.slice(2), io);
+// All is said and written. A child that does not die, say, must not keep us.
+setTimeout(() => process.exit(), EXIT_MS).unref();

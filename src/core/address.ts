@@ -1,3 +1,6 @@
+/** Where a listener binds when its config names no host. */
+export const DEFAULT_HOST = '127.0.0.1';
+
 /** Whether a host is this machine alone: 127.0.0.0/8, ::1 and localhost (RFC 1122 §3.2.1.3, RFC 4291 §2.5.3,
  *  RFC 6761 §6.3). Takes names as configs write them, without brackets. */
 export function isLoopback(host: string): boolean {

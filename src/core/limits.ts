@@ -1,5 +1,5 @@
-/** Every bound and default of the node in one place; the unit ends the name. Options of the config override
- *  those that `schema.ts` names; the rest are fixed. */
+/** The bounds and defaults of the node that somebody may ask about, in one place; the unit ends the name. Options of
+ *  the config override those that `schema.ts` names; the rest are fixed. Lengths of a format stand with its code. */
 export const LIMITS = {
   /** Largest MQTT packet, header included. A larger one closes its connection. */
   packetBytes: 1_048_576,
@@ -51,14 +51,17 @@ export const LIMITS = {
   backoffMaxMs: 60_000,
   backoffJitter: 0.25,
   backoffResetMs: 60_000,
-  /** Least pause after a program that could not be started, so that `initial_ms: 0` does not become a busy loop. */
-  spawnErrorPauseMs: 100,
+  /** A process that ended before this, or could not be started, is followed by at least `shortRunPauseMs`, so that
+   *  `initial_ms: 0` does not become a busy loop. */
+  shortRunMs: 500,
+  shortRunPauseMs: 100,
   /** After SIGKILL: how long the process may take to be gone before it is `unkillable`. */
   unkillableMs: 10_000,
   /** One line of a worker's output; the rest of a longer one is cut off and counted. */
   outputLineBytes: 1_048_576,
   /** Lines a second one worker may put into the log; more are dropped and counted. */
   outputLinesPerSecond: 200,
+  outputBytesPerSecond: 1_048_576,
   /** stderr lines kept to explain an exit. */
   lastStderrLines: 20,
   lastStderrLineChars: 500,
@@ -74,10 +77,30 @@ export const LIMITS = {
   dropEventMs: 1_000,
   /** How often CPU and memory of the workers are looked at. */
   usageMs: 2_000,
-  /** Refusals told in `m/event` in one second, whole node; the rest are only counted. */
-  refusalEventsPerSecond: 20,
+  /** Events of one type that clients can cause, told in one second; the rest are only counted. */
+  clientEventsPerSecond: 20,
   /** How long a planned stop waits for workers beyond their own `second_sig_duration`. */
   shutdownGraceMs: 5_000,
+  /** Acknowledgements of one client that may wait for a commit or the broker before we stop reading from it. */
+  acksWaitingMax: 65_535,
+  /** Topics whose highest granted QoS a client's subscriptions remember. */
+  topicCacheMax: 1_000,
+  /** A client that is refused may take so long to read why. */
+  refusalLingerMs: 1_000,
+  /** A client that made others wait for so long, on balance, gets QoS 0 messages only when it has room, and is closed
+   *  when more than `writeHardBytes` wait for it. */
+  slowAfterMs: 1_000,
+  /** Live copies (`m/data`, `m/log`) on their way through the broker; more are dropped and counted. */
+  liveBytesMax: 16_777_216,
+  /** Messages and their bytes that the broker keeps for one stored session; more are dropped and counted. */
+  offlineMessagesMax: 1_000,
+  offlineBytesMax: 16_777_216,
+  /** Payload bytes of all queues together. */
+  queuesBytesMax: 268_435_456,
+  /** Share of the tasks that may come into being by a mere put, birth or will. */
+  autoTasksShare: 0.8,
+  /** Text of a `reply_to`. */
+  replyToChars: 1_024,
   /** Largest delay one `setTimeout` can hold. */
   timerMsMax: 2_147_483_647,
 } as const;

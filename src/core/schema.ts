@@ -101,10 +101,11 @@ const RunFields = {
   user: text('User name or `uid:gid` to run as; needs a node that runs as root.'),
   first_sig: oneOf(SIGNALS, 'First signal of a stop, to the whole process group.', 'SIGTERM'),
   second_sig_duration: milliseconds('Time between `first_sig` and SIGKILL.', LIMITS.secondSigMs),
-  heartbeat_interval: milliseconds(
-    'Longest pause between two signs of life; 1.5 × this without one means frozen. 0: the keepalive that the client asks for.',
-    0,
-  ),
+  heartbeat_interval: Type.Union([Type.Literal(0), Type.Integer({ minimum: 1_000, maximum: 3_600_000 })], {
+    default: 0,
+    description:
+      'Longest pause between two signs of life, in ms, 1000 or more (MQTT counts keepalive in seconds); 1.5 × this without one means frozen. 0: the keepalive that the client asks for.',
+  }),
   accept_tasks: Type.Unsafe<boolean | 'yes' | 'no'>({
     anyOf: [{ type: 'boolean' }, { type: 'string', enum: ['yes', 'no'] }],
     description:
@@ -245,7 +246,7 @@ export const ConfigSchema = exact({
     }),
   ),
   tasks: Type.Optional(
-    Type.Array(TaskSchema, { maxItems: LIMITS.tasksMax, description: 'Tasks that the node starts by itself.' }),
+    Type.Array(TaskSchema, { maxItems: 100_000, description: 'Tasks that the node starts by itself.' }),
   ),
   routes: Type.Optional(Type.Array(RouteSchema, { maxItems: 1_000 })),
   net: Type.Optional(
@@ -278,6 +279,12 @@ export const ConfigSchema = exact({
           maximum: 100_000,
           default: LIMITS.tasksMax,
           description: 'Tasks, of the config, commanded and registered by themselves.',
+        }),
+        queue_bytes: Type.Integer({
+          minimum: 65_536,
+          maximum: LIMITS.queueBytesMax,
+          default: LIMITS.queuesBytesMax,
+          description: 'Payload bytes of all queues together. A put over it evicts from its own queue, or is dropped.',
         }),
         subscriptions_per_client: Type.Integer({
           minimum: 1,

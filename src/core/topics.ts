@@ -36,6 +36,9 @@ export type TopicMeaning =
   /** None of ours: the broker's business. */
   | { readonly kind: 'free' };
 
+/** Below this nobody may publish or subscribe: it is where messages go that must reach nobody. */
+export const NOWHERE_ROOT = '$SN/';
+
 const NODE_WORDS = new Set(['reply', 'state', 'data', 'info', 'event', 'log', 'usage', 'take']);
 
 /** The one map of topics: every name that the wire has is made and read here.
@@ -83,6 +86,19 @@ export class Topics {
   }
   workerState(taskId: string): string {
     return `${this.prefix}w/ch/${taskId}/state`;
+  }
+
+  /** The task whose commands a filter is after: `w/ch/<task>/cmd`, or below it. Undefined: none, or many. */
+  commandsIn(filter: string): TaskId | undefined {
+    const [base, deeper] = filter.split('/cmd', 2);
+    if (base === undefined || deeper === undefined || (deeper !== '' && !deeper.startsWith('/'))) return undefined;
+    const meaning = this.meaning(base);
+    return meaning.kind === 'put' ? meaning.taskId : undefined;
+  }
+
+  /** True for `m/take` and everything below it, which is not served yet. */
+  isTake(filter: string): boolean {
+    return filter === `${this.prefix}m/take` || filter.startsWith(`${this.prefix}m/take/`);
   }
 
   /** True for `m/reply` and everything below it. */

@@ -1,8 +1,9 @@
-import type { Cancel, Clock, Random } from '../core/ports.js';
+import type { Clock, Random } from '../core/ports.js';
 import type { QueueBounds } from '../core/task-record.js';
 import type { TaskId } from '../core/topics.js';
 import { takeInOrder } from './take.js';
 import { type Entry, TaskQueue } from './task-queue.js';
+import { Waiters } from './waiters.js';
 
 const EPOCH_BYTES = 6;
 
@@ -31,25 +32,27 @@ export interface Fetched {
   giveBack(): void;
 }
 
-interface Waiter {
-  readonly options: FetchOptions;
-  readonly answer: (fetched: Fetched) => void;
-  cancelTimer: Cancel;
-}
-
 /** All queues of the node, and those who wait for them. */
 export class Queues {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #queues = new Map<TaskId, TaskQueue>();
-  /** First come, first served; a waiter is in here only while nothing is ready for it. */
-  readonly #waiters = new Set<Waiter>();
+  readonly #waiters = new Waiters();
+  /** Tasks that got something for those who wait, in this turn. */
+  readonly #fed = new Set<TaskId>();
+  readonly #budget: { bytes: number; readonly bytesMax: number };
   #arrival = 0;
-  #serving = false;
 
-  constructor(clock: Clock, random: Random) {
+  /** @param bytesMax Payload bytes of all queues together. A put that passes it evicts from its own queue first. */
+  constructor(clock: Clock, random: Random, bytesMax: number) {
     this.#clock = clock;
     this.#random = random;
+    this.#budget = { bytes: 0, bytesMax };
+  }
+
+  /** Payload bytes held by all queues. */
+  get bytes(): number {
+    return this.#budget.bytes;
   }
 
   /** The task's queue with these bounds; made new, with a new epoch, when there is none. */
@@ -59,7 +62,7 @@ export class Queues {
       known.bounds = bounds;
       return known;
     }
-    const queue = new TaskQueue(taskId, this.#random.secret(EPOCH_BYTES), bounds);
+    const queue = new TaskQueue(taskId, this.#random.secret(EPOCH_BYTES), bounds, this.#budget);
     this.#queues.set(taskId, queue);
     return queue;
   }
@@ -70,55 +73,55 @@ export class Queues {
 
   /** Forgets the queue and all it holds. Leases on it end: settling or returning them does nothing. */
   drop(taskId: TaskId): void {
+    this.#queues.get(taskId)?.clear();
     this.#queues.delete(taskId);
   }
 
   /** Adds an entry to a queue of ours. False: dropped by policy, and counted. */
   put(queue: TaskQueue, payload: Uint8Array, topic?: string): boolean {
     const stored = queue.put(payload, this.#clock.wallNow(), ++this.#arrival, topic);
-    if (stored && this.#waiters.size > 0) this.#serveSoon();
+    if (stored && this.#waiters.size > 0) this.#serveSoon(queue.taskId);
     return stored;
   }
 
   /** Takes entries on lease, or waits for the first one. Never rejects; an empty list is an answer. */
   fetch(options: FetchOptions): Promise<Fetched> {
+    const { taskId, waitMs, signal } = options;
     const fetched = this.#take(options);
-    if (fetched.entries.length > 0 || options.waitMs === 0 || options.signal?.aborted) return Promise.resolve(fetched);
+    if (fetched.entries.length > 0 || waitMs === 0 || signal?.aborted) return Promise.resolve(fetched);
     return new Promise((resolve) => {
-      const end = () => {
-        waiter.cancelTimer();
-        options.signal?.removeEventListener('abort', giveUp);
-        this.#waiters.delete(waiter);
-      };
-      const giveUp = () => waiter.answer(this.#nothing(options));
-      const waiter: Waiter = {
-        options,
-        answer: (result) => {
-          end();
-          resolve(result);
+      const end = this.#waiters.add(taskId, {
+        serve: () => {
+          const served = this.#take(options);
+          if (served.entries.length > 0) answer(served);
         },
-        cancelTimer: this.#clock.after(options.waitMs, giveUp),
+        giveUp: () => answer(this.#nothing(options)),
+      });
+      const giveUp = () => answer(this.#nothing(options));
+      const cancelTimer = this.#clock.after(waitMs, giveUp);
+      signal?.addEventListener('abort', giveUp);
+      const answer = (result: Fetched) => {
+        end();
+        cancelTimer();
+        signal?.removeEventListener('abort', giveUp);
+        resolve(result);
       };
-      options.signal?.addEventListener('abort', giveUp);
-      this.#waiters.add(waiter);
     });
   }
 
   /** Answers all who wait, with nothing: the node is closing. */
   close(): void {
-    for (const waiter of [...this.#waiters]) waiter.answer(this.#nothing(waiter.options));
+    this.#waiters.giveUp();
   }
 
   /** At the end of the turn, so that entries that came together go out together. */
-  #serveSoon(): void {
-    if (this.#serving) return;
-    this.#serving = true;
+  #serveSoon(taskId: TaskId): void {
+    this.#fed.add(taskId);
+    if (this.#fed.size > 1) return;
     this.#clock.soon(() => {
-      this.#serving = false;
-      for (const waiter of [...this.#waiters]) {
-        const fetched = this.#take(waiter.options);
-        if (fetched.entries.length > 0) waiter.answer(fetched);
-      }
+      const fed = [...this.#fed];
+      this.#fed.clear();
+      this.#waiters.serve(fed);
     });
   }
 
@@ -145,7 +148,8 @@ export class Queues {
       if (!open) return;
       open = false;
       for (const entry of entries) owners.get(entry.taskId)?.[how](entry);
-      if (how === 'giveBack' && this.#waiters.size > 0) this.#serveSoon();
+      if (how === 'settle' || this.#waiters.size === 0) return;
+      for (const taskId of owners.keys()) this.#serveSoon(taskId);
     };
     return {
       entries,

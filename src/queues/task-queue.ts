@@ -21,6 +21,12 @@ interface Node extends Entry {
   next: Node | undefined;
 }
 
+/** Payload bytes that several queues share. */
+export interface ByteBudget {
+  bytes: number;
+  readonly bytesMax: number;
+}
+
 /** A bounded queue in memory: a list in order of `seq`, oldest first.
  *
  *      oldest                 cursor                       newest
@@ -41,6 +47,7 @@ export class TaskQueue {
   /** False while the task is stopped: puts are counted in `discarded`. */
   accepting = true;
 
+  readonly #budget: ByteBudget;
   #oldest: Node | undefined;
   #newest: Node | undefined;
   #cursor: Node | undefined;
@@ -50,10 +57,11 @@ export class TaskQueue {
   #seq = 0;
   #lastTsMs = 0;
 
-  constructor(taskId: TaskId, epoch: string, bounds: QueueBounds) {
+  constructor(taskId: TaskId, epoch: string, bounds: QueueBounds, budget: ByteBudget) {
     this.taskId = taskId;
     this.epoch = epoch;
     this.bounds = bounds;
+    this.#budget = budget;
   }
 
   /** Entries held, leased ones included. */
@@ -75,20 +83,13 @@ export class TaskQueue {
 
   /** Adds an entry; the bytes are copied. False: dropped by the queue's own policy, and counted. */
   put(payload: Uint8Array, wallNowMs: number, arrival: number, topic: string | undefined): boolean {
-    const { length, bytes, overflow } = this.bounds;
     if (!this.accepting) {
       this.discarded++;
       return false;
     }
-    const mustDrop = payload.length > bytes;
-    const full = this.#length >= length || this.#bytes + payload.length > bytes;
-    if (mustDrop || (full && overflow === 'drop_newest')) {
+    if (!this.#makeRoom(payload.length)) {
       this.dropped++;
       return false;
-    }
-    while (this.#oldest && (this.#length >= length || this.#bytes + payload.length > bytes)) {
-      this.#remove(this.#oldest);
-      this.dropped++;
     }
     this.#lastTsMs = Math.max(this.#lastTsMs, wallNowMs);
     this.#append({
@@ -137,6 +138,30 @@ export class TaskQueue {
     if (!this.#cursor || node.seq < this.#cursor.seq) this.#cursor = node;
   }
 
+  /** Forgets all entries. Whoever has some on lease settles or returns them in vain. */
+  clear(): void {
+    while (this.#oldest) this.#remove(this.#oldest);
+  }
+
+  /** Room for an entry of so many bytes, by the queue's policy. False: there is none. */
+  #makeRoom(bytes: number): boolean {
+    if (bytes > this.bounds.bytes) return false;
+    while (this.#oldest && !this.#hasRoom(bytes)) {
+      if (this.bounds.overflow === 'drop_newest') return false;
+      this.#remove(this.#oldest);
+      this.dropped++;
+    }
+    return this.#hasRoom(bytes);
+  }
+
+  #hasRoom(bytes: number): boolean {
+    return (
+      this.#length < this.bounds.length &&
+      this.#bytes + bytes <= this.bounds.bytes &&
+      this.#budget.bytes + bytes <= this.#budget.bytesMax
+    );
+  }
+
   #held(entry: Entry): Node | undefined {
     const node = entry as Node;
     return node.state === 'leased' ? node : undefined;
@@ -156,6 +181,7 @@ export class TaskQueue {
     this.#cursor ??= node;
     this.#length++;
     this.#bytes += node.payload.length;
+    this.#budget.bytes += node.payload.length;
   }
 
   #remove(node: Node): void {
@@ -168,5 +194,6 @@ export class TaskQueue {
     if (this.#cursor === node) this.#cursor = node.next;
     this.#length--;
     this.#bytes -= node.payload.length;
+    this.#budget.bytes -= node.payload.length;
   }
 }

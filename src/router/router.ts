@@ -130,7 +130,7 @@ function refuseForeign({ caller, kind }: Request): void {
   if (caller.role !== 'worker') return;
   throw new SuperNodeError(
     'SN_ERR_FORBIDDEN',
-    `m/${kind}: expected an app or operator, got the worker of ${caller.taskId}`,
+    `m/${kind === 'task-cmd' ? 'cmd/<task>' : kind}: expected an app or operator, got the worker of ${caller.taskId}`,
   );
 }
 

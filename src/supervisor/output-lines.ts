@@ -65,24 +65,30 @@ export class LineSplitter {
   }
 }
 
-/** Lets so many lines through in each second, and counts the rest. */
+/** Lets so many lines, and so many bytes, through in each second, and counts the rest. */
 export class LineBudget {
   readonly #linesPerSecond: number;
+  readonly #bytesPerSecond: number;
+  #bytes = 0;
   #windowStartMs = Number.NEGATIVE_INFINITY;
   #used = 0;
   #dropped = 0;
 
-  constructor(linesPerSecond: number) {
+  constructor(linesPerSecond: number, bytesPerSecond: number) {
     this.#linesPerSecond = linesPerSecond;
+    this.#bytesPerSecond = bytesPerSecond;
   }
 
-  admit(nowMs: number): boolean {
+  /** A line that alone is over the bytes of a second still passes as the first of one. */
+  admit(nowMs: number, bytes: number): boolean {
     if (nowMs - this.#windowStartMs >= 1_000) {
       this.#windowStartMs = nowMs;
       this.#used = 0;
+      this.#bytes = 0;
     }
-    if (this.#used < this.#linesPerSecond) {
+    if (this.#used < this.#linesPerSecond && (this.#used === 0 || this.#bytes + bytes <= this.#bytesPerSecond)) {
       this.#used += 1;
+      this.#bytes += bytes;
       return true;
     }
     this.#dropped += 1;

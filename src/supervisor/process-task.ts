@@ -43,6 +43,8 @@ export class ProcessTask {
   #run: WorkerRun | undefined;
   #lastExit: LastExit | undefined;
   #cause: RestartCause | undefined;
+  /** How long the last process ran. */
+  #ranMs = 0;
   #error: string | undefined;
   #sinceMs: number;
   #nextStartAtMs: number | undefined;
@@ -165,7 +167,7 @@ export class ProcessTask {
     if (this.#over) return;
     this.#note(event);
     const before = this.#worker.name;
-    const { worker, effects } = step(this.#worker, event, this.record, this.#ports.random.fraction());
+    const { worker, effects } = step(this.#worker, event, this.record, this.#ports.random.fraction(), this.#ranMs);
     this.#worker = worker;
     if (worker.name !== before) this.#sinceMs = this.#ports.clock.wallNow();
     if (worker.name === 'stopped') this.#cause = undefined;
@@ -184,7 +186,10 @@ export class ProcessTask {
     if (event.type === 'exited' || event.type === 'gone') {
       this.#lastExit = { ...event.exit, stderr: this.#run?.stderrTail() ?? [] };
     }
-    if (event.type === 'gone' || event.type === 'spawnFailed') this.#run = undefined;
+    if (event.type === 'gone' || event.type === 'spawnFailed') {
+      this.#ranMs = this.#run?.ranMs() ?? 0;
+      this.#run = undefined;
+    }
   }
 
   #perform(effect: WorkerEffect): void {
@@ -246,11 +251,10 @@ export class ProcessTask {
 
   #listener(run: WorkerRun): ProcessListener {
     const { generation } = run;
-    const { journal, clock } = this.#ports;
+    const { journal } = this.#ports;
     return {
       spawned: (identity) => {
-        run.identity = identity;
-        run.startedAtMs = clock.wallNow();
+        run.started(identity);
         this.#guard(() => journal?.spawned(this.#child(run)));
         this.#dispatch({ type: 'spawned', generation });
       },

@@ -40,9 +40,15 @@ import {
  *  Who waits for what: `stop` until the process is gone, also when a `start` or `restart` came meanwhile; `restart`
  *  until the next process was spawned or could not be, unless a `stop` or `remove` overtakes it; `remove` until the
  *  task is forgotten, and nothing overtakes it. */
-export function step(worker: WorkerState, event: WorkerEvent, policy: WorkerPolicy, chance: number): Step {
+export function step(
+  worker: WorkerState,
+  event: WorkerEvent,
+  policy: WorkerPolicy,
+  chance: number,
+  ranMs = Number.POSITIVE_INFINITY,
+): Step {
   if ('generation' in event && event.generation !== worker.generation) return ignored(worker);
-  const context = { policy, chance };
+  const context = { policy, chance, ranMs };
   switch (worker.name) {
     case 'pending':
     case 'stopped':

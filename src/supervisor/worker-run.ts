@@ -18,13 +18,15 @@ export class WorkerRun {
   identity: ProcessIdentity | undefined;
   /** Wall clock, ms. */
   startedAtMs: number | undefined;
+  /** Monotonic, ms. */
+  #startedMs: number | undefined;
   readonly #record: TaskRecord;
   readonly #ports: SupervisorPorts;
   readonly #splitters = {
     stdout: new LineSplitter(LIMITS.outputLineBytes),
     stderr: new LineSplitter(LIMITS.outputLineBytes),
   };
-  readonly #budget = new LineBudget(LIMITS.outputLinesPerSecond);
+  readonly #budget = new LineBudget(LIMITS.outputLinesPerSecond, LIMITS.outputBytesPerSecond);
   #tail: Uint8Array[] = [];
   #cutTold = 0;
 
@@ -33,6 +35,17 @@ export class WorkerRun {
     this.generation = generation;
     this.tokenHash = tokenHash;
     this.#ports = ports;
+  }
+
+  started(identity: ProcessIdentity): void {
+    this.identity = identity;
+    this.startedAtMs = this.#ports.clock.wallNow();
+    this.#startedMs = this.#ports.clock.now();
+  }
+
+  /** For how long the process runs, or ran until now. Milliseconds. */
+  ranMs(): number {
+    return this.#startedMs === undefined ? 0 : this.#ports.clock.now() - this.#startedMs;
   }
 
   output(stream: Stream, chunk: Uint8Array): void {
@@ -53,7 +66,7 @@ export class WorkerRun {
 
   #line(stream: Stream, line: Uint8Array): void {
     if (stream === 'stderr') this.#keepTail(line);
-    if (!this.#budget.admit(this.#ports.clock.now())) return;
+    if (!this.#budget.admit(this.#ports.clock.now(), line.length)) return;
     this.#ports.report.output(this.#record.taskId, stream, lineText(line));
     this.#tellLoss();
   }

@@ -150,6 +150,8 @@ export interface Context {
   readonly policy: WorkerPolicy;
   /** Uniform in [0, 1); spreads the backoff. */
   readonly chance: number;
+  /** How long the process that ended had run; 0 when it could not be started. Milliseconds. */
+  readonly ranMs: number;
 }
 
 export const NEW_WORKER: WorkerState = { name: 'pending', generation: 0, restartsInARow: 0 };

@@ -110,7 +110,7 @@ export function again(
   context: Context,
   before: readonly WorkerEffect[],
 ): Step {
-  const { policy, chance } = context;
+  const { policy, chance, ranMs } = context;
   const restarting = (delayMs: number): WorkerEffect[] => [
     ...before,
     { do: 'tell', notice: { type: 'restarting', cause, delayMs } },
@@ -127,7 +127,7 @@ export function again(
   }
   const delayMs = Math.max(
     backoffDelayMs(policy.backoff, worker.restartsInARow, chance),
-    cause === 'spawn_error' ? LIMITS.spawnErrorPauseMs : 0,
+    cause === 'spawn_error' || ranMs < LIMITS.shortRunMs ? LIMITS.shortRunPauseMs : 0,
   );
   const restartsInARow = worker.restartsInARow + 1;
   if (delayMs === 0) return begin({ ...worker, restartsInARow }, context, restarting(0));

@@ -47,7 +47,7 @@ export class AckOrder {
 
   /** The broker acknowledged. Without a slot for it (a session resumed elsewhere) it goes out as it is. */
   brokerDone(packetId: number): void {
-    const slot = this.#slots.find((candidate) => candidate && !candidate.done && candidate.packetId === packetId);
+    const slot = this.#waitingFor(packetId);
     if (slot) slot.done = true;
     else this.#done.push(packetId);
     this.flush();
@@ -63,6 +63,14 @@ export class AckOrder {
     const due = this.#done;
     this.#done = [];
     this.#write(due);
+  }
+
+  #waitingFor(packetId: number): Slot | undefined {
+    for (let at = this.#head; at < this.#slots.length; at++) {
+      const slot = this.#slots[at];
+      if (slot && !slot.done && slot.packetId === packetId) return slot;
+    }
+    return undefined;
   }
 
   #forgetWritten(): void {

@@ -5,6 +5,8 @@ import type { Inbound } from './inbound.js';
 import { PACKET_TYPE } from './packet-type.js';
 import { publishPacketId, publishQos, publishTopicEnd } from './publish-packet.js';
 
+const DUP = 0x08;
+
 /** The broker writes well-formed packets; its own limits bound them. */
 const ANY_LENGTH = 268_435_460;
 
@@ -42,8 +44,11 @@ export class BrokerFrames {
         return;
       case PACKET_TYPE.publish: {
         const qos = publishQos(header);
-        if (qos > 0) ids.brokerPublished(publishPacketId(buffer, header, publishTopicEnd(buffer, body)), qos);
-        break;
+        if (qos === 0) break;
+        const again = ids.brokerPublished(publishPacketId(buffer, header, publishTopicEnd(buffer, body)), qos);
+        if (!again) break;
+        this.#send(asDuplicate(buffer.subarray(start, end)));
+        return;
       }
       case PACKET_TYPE.pubrel:
         ids.brokerReleased(buffer.readUInt16BE(body));
@@ -71,7 +76,21 @@ export class BrokerFrames {
   }
 
   #send(frame: Buffer): void {
-    if (this.#channel.phase === 'connecting') this.#early.push(frame);
-    else this.#channel.outbound.send(frame);
+    const { outbound, phase } = this.#channel;
+    if (phase === 'connecting') {
+      this.#early.push(frame);
+      return;
+    }
+    outbound.send(frame);
+    if (outbound.isSlow && outbound.isOverfull) {
+      this.#channel.destroy(new Error('the client does not read what it subscribed to'));
+    }
   }
+}
+
+/** The same packet with DUP set [MQTT-3.3.1-1]; a copy, for its first byte may be shared with other packets. */
+function asDuplicate(frame: Buffer): Buffer {
+  const copy = Buffer.from(frame);
+  copy[0] = (copy[0] ?? 0) | DUP;
+  return copy;
 }

@@ -1,6 +1,8 @@
 import { setMaxListeners } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { Duplex } from 'node:stream';
+import { LIMITS } from '../core/limits.js';
+import type { Cancel } from '../core/ports.js';
 import type { TaskId } from '../core/topics.js';
 import { BrokerFrames } from './broker-frames.js';
 import type { ChannelEnd, ChannelHost } from './channel-host.js';
@@ -16,8 +18,6 @@ import { Subscriptions } from './subscriptions.js';
 export type Identity =
   | { readonly role: 'operator' }
   | { readonly role: 'worker'; readonly taskId: TaskId; readonly generation: number; readonly heartbeatMs: number };
-
-const REFUSAL_LINGER_MS = 1_000;
 
 /** One client's connection: a Duplex between its socket and the broker that sees whole MQTT frames.
  *
@@ -36,6 +36,8 @@ export class Channel extends Duplex {
   session: Session = newSession();
   /** Who is at the other end, as far as it has shown. */
   identity: Identity = { role: 'operator' };
+  /** Counters of messages that the broker could not keep for this session, and so must not deliver. */
+  readonly missed = new Set<number>();
   /** Clock time of the last byte from the peer. */
   lastSeenMs: number;
   /** Names this connection among all of this node. */
@@ -47,6 +49,7 @@ export class Channel extends Duplex {
   readonly #abort = new AbortController();
   #heldBack: Array<() => void> = [];
   #end: ChannelEnd = 'closed';
+  #cancelLinger: Cancel | undefined;
 
   constructor(id: string, stream: Duplex, request: IncomingMessage | undefined, host: ChannelHost) {
     super({ readableHighWaterMark: 65_536, writableHighWaterMark: 65_536 });
@@ -62,10 +65,15 @@ export class Channel extends Duplex {
       },
       end: () => this.#inbound.end(),
       drain: () => {
+        // It reads: that is a sign of life as well.
+        this.lastSeenMs = host.clock.now();
         this.outbound.drained();
         this.#inbound.pump();
       },
-      closed: (error) => this.destroy(error),
+      closed: (error) => {
+        this.#cancelLinger?.();
+        this.destroy(error);
+      },
     });
     this.outbound = new Outbound(this.link, () => host.flushSoon(this));
     this.#inbound = new Inbound(this, host);
@@ -92,9 +100,12 @@ export class Channel extends Duplex {
   }
 
   /** The first packet was a good CONNECT; the broker decides next. */
-  connecting(connect: ConnectInfo): void {
+  connecting({ password: _, ...connect }: ConnectInfo): void {
+    // The broker judges the password from its own copy; ours would stay as long as the connection.
     this.connect = connect;
-    if (!connect.clean) this.session = this.#host.sessions.find(connect.clientId);
+    if (connect.clean) return;
+    this.session = this.#host.sessions.find(connect.clientId);
+    this.session.ids.resuming();
   }
 
   /** The broker's CONNACK said yes. */
@@ -114,6 +125,7 @@ export class Channel extends Duplex {
   becomeReady(): void {
     if (this.phase === 'ready' || this.destroyed) return;
     this.phase = 'ready';
+    this.session.ids.resumed();
     const held = this.#heldBack;
     this.#heldBack = [];
     for (const write of held) write();
@@ -151,7 +163,7 @@ export class Channel extends Duplex {
     // A peer that neither reads nor closes must not keep the socket.
     this.once(
       'close',
-      this.#host.clock.after(REFUSAL_LINGER_MS, () => this.close('ours')),
+      this.#host.clock.after(LIMITS.refusalLingerMs, () => this.close('ours')),
     );
   }
 
@@ -189,14 +201,25 @@ export class Channel extends Duplex {
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     this.outbound.flush();
     this.outbound.release();
-    this.session.ids.connectionEnded();
+    // Until it is accepted, a connection only looks at a session that may be somebody's.
+    if (this.phase !== 'connecting') this.session.ids.connectionEnded();
     if (this.phase !== 'connecting' && this.connect && !this.connect.clean) this.#host.sessions.ended(this.clientId);
     const held = this.#heldBack;
     this.#heldBack = [];
     for (const write of held) write();
     this.#abort.abort();
-    this.link.destroy();
+    this.#closeLink();
     this.#host.ended(this, this.#end);
     done(error);
+  }
+
+  /** What was written still goes out, for a while: the reason of an end is often its last packet. */
+  #closeLink(): void {
+    if (this.#end === 'silent' || !this.link.isWriting) {
+      this.link.destroy();
+      return;
+    }
+    this.link.end();
+    this.#cancelLinger = this.#host.clock.after(LIMITS.refusalLingerMs, () => this.link.destroy());
   }
 }

@@ -1,6 +1,13 @@
 import { asSuperNodeError, SuperNodeError } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
-import { type TaskId, type TopicMeaning, type Topics, WORKER_REPORTS, type WorkerReport } from '../core/topics.js';
+import {
+  NOWHERE_ROOT,
+  type TaskId,
+  type TopicMeaning,
+  type Topics,
+  WORKER_REPORTS,
+  type WorkerReport,
+} from '../core/topics.js';
 import type { Channel } from './channel.js';
 import type { Destination } from './channel-host.js';
 import type { Members } from './members.js';
@@ -11,7 +18,7 @@ import type { Routes } from './routes.js';
 import { topicLevels } from './topic-filter.js';
 
 /** Topics that no client may write, whatever the host allows: the broker's own. */
-const BROKER_TOPICS = ['$SYS/', '$share/', '$SN/'];
+const BROKER_TOPICS = ['$SYS/', '$share/', NOWHERE_ROOT];
 
 const REPORT_BYTES_MAX = 16;
 const SHOWN_TOPIC_CHARS = 200;
@@ -43,18 +50,23 @@ export class Destinations {
     return meaning.kind === 'free' ? this.#free(topic) : this.#ours(channel, topic, meaning);
   }
 
-  /** A last will on a topic of ours: the connection's end is known already; what is left is a last put. */
-  will(channel: Channel, topic: string, payload: Buffer, qos: Qos): void {
-    const meaning = this.#ports.topics.meaning(topic);
-    if (meaning.kind === 'report') return;
-    if (meaning.kind === 'put') {
-      const destination = this.of(channel, topic);
-      if (destination.kind === 'node') destination.accept(channel, payload, qos);
-      return;
+  /** A last will, which the broker publishes by itself. On a topic of ours the connection's end is known already, and
+   *  what is left is a last put. True: the broker may go on with it. */
+  will(channel: Channel, topic: string, payload: Buffer, qos: Qos): boolean {
+    const destination = this.of(channel, topic);
+    if (destination.kind === 'broker') {
+      destination.copy?.(payload);
+      return true;
     }
-    const expected = 'expected w/ch/<task>, w/ch/<task>/state or a topic of your own';
-    const error = `last will: ${expected}, got ${JSON.stringify(topic.slice(0, SHOWN_TOPIC_CHARS))}`;
-    this.#ports.report.event('refused', { client_id: channel.clientId, error, code: 'SN_ERR_FORBIDDEN' });
+    const meaning = this.#ports.topics.meaning(topic);
+    if (meaning.kind === 'put') {
+      destination.accept(channel, payload, qos);
+    } else if (meaning.kind !== 'report') {
+      const expected = 'expected w/ch/<task>, w/ch/<task>/state or a topic of your own';
+      const error = `last will: ${expected}, got ${JSON.stringify(topic.slice(0, SHOWN_TOPIC_CHARS))}`;
+      this.#ports.report.event('refused', { client_id: channel.clientId, error, code: 'SN_ERR_FORBIDDEN' });
+    }
+    return false;
   }
 
   #free(topic: string): Destination {

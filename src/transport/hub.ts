@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 import type { SuperNodeError } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
 import type { Clock, Logger } from '../core/ports.js';
-import type { TaskId, Topics } from '../core/topics.js';
+import { NOWHERE_ROOT, type TaskId, type Topics } from '../core/topics.js';
 import { Channel } from './channel.js';
 import type { ChannelEnd, ChannelHost, Destination } from './channel-host.js';
 import { Destinations } from './destinations.js';
@@ -112,7 +112,7 @@ export class Hub implements ChannelHost {
     this.destinationsVersion++;
   }
 
-  channelsOf(taskId: TaskId): Channel[] {
+  channelsOf(taskId: TaskId): readonly Channel[] {
     return this.#members.channelsOf(taskId);
   }
 
@@ -139,7 +139,8 @@ export class Hub implements ChannelHost {
       const wants = isProcess
         ? identity.role === 'worker' && identity.taskId === taskId && subscriptions.maxQos(topic) >= 0
         : subscriptions.namesTopic(topic, topics.put(taskId));
-      if (!wants) continue;
+      // One that does not read what it got already is not there for more.
+      if (!wants || channel.outbound.isFull) continue;
       channel.publish(topic, payload, subscriptions.maxQos(topic) === 0 ? 0 : 1, () => undefined);
       sent++;
     }
@@ -150,18 +151,23 @@ export class Hub implements ChannelHost {
   mayHold(channel: Channel, filter: string): boolean {
     const { topics, liveness } = this.#ports;
     if (topicLevels(filter) > LIMITS.topicLevelsMax) return false;
-    // Aedes would take `$share/…` as a name and deliver nothing; `m/take` is not served yet.
-    if (filter.startsWith('$share/') || filter.startsWith('$SN/')) return false;
-    if (filter === `${topics.prefix}m/take` || filter.startsWith(`${topics.prefix}m/take/`)) return false;
-    const meaning = topics.meaning(filter.replace(/\/cmd(\/.*)?$/, ''));
-    if (meaning.kind !== 'put') return true;
+    // Aedes would take `$share/…` as a name and deliver nothing.
+    if (filter.startsWith('$share/') || filter.startsWith(NOWHERE_ROOT) || topics.isTake(filter)) return false;
+    const taskId = topics.commandsIn(filter);
+    if (taskId === undefined) return true;
     const { identity } = channel;
     // A process's commands may hold what its params may hold: they are for its own token.
-    return identity.role === 'worker' ? identity.taskId === meaning.taskId : !liveness.isProcess(meaning.taskId);
+    return identity.role === 'worker' ? identity.taskId === taskId : !liveness.isProcess(taskId);
   }
 
-  will(channel: Channel, topic: string, payload: Buffer, qos: Qos): void {
-    this.#destinations.will(channel, topic, payload, qos);
+  /** The task is gone. */
+  forget(taskId: TaskId): void {
+    this.#members.forget(taskId);
+  }
+
+  /** The last will of a connection that is over. True: the broker may publish it. */
+  will(channel: Channel, topic: string, payload: Buffer, qos: Qos): boolean {
+    return this.#destinations.will(channel, topic, payload, qos);
   }
 
   // ------------------------------------------------------------------ ChannelHost
@@ -196,8 +202,8 @@ export class Hub implements ChannelHost {
 
   violated(channel: Channel, { clause, message }: Violation): void {
     const data = { client_id: channel.clientId, address: channel.link.remoteAddress, error: message, clause };
-    this.#ports.log.info(data, 'a client broke the protocol; its connection is closed');
-    this.#ports.report.event('refused', data);
+    const told = this.#ports.report.event('refused', data);
+    if (told) this.#ports.log.info(data, 'a client broke the protocol; its connection is closed');
   }
 
   ready(channel: Channel): void {

@@ -22,8 +22,6 @@ import { readSubscribe, readUnsubscribe } from './subscribe-packet.js';
 import { topicLevels } from './topic-filter.js';
 import type { Violation } from './violation.js';
 
-const ACKS_WAITING_MAX = 65_535;
-
 /** What a client sends: cut into frames, checked, and taken by the node or handed to the broker, in order. */
 export class Inbound {
   readonly pubacks: AckOrder;
@@ -53,13 +51,18 @@ export class Inbound {
     this.#channel = channel;
     this.#host = host;
     const send = (header: AckHeader) => (ids: readonly number[]) => {
-      if (!channel.destroyed) channel.outbound.send(encodeAcks(header, ids));
+      if (channel.destroyed) return;
+      channel.outbound.send(encodeAcks(header, ids));
+      // Too many may have waited for us to go on.
+      if (this.#linkPaused) this.pump();
     };
     this.pubacks = new AckOrder(send(ACK_HEADER.puback));
     this.pubrecs = new AckOrder(send(ACK_HEADER.pubrec));
   }
 
   feed(chunk: Buffer): void {
+    // Whoever has said DISCONNECT or was refused is not listened to any more.
+    if (this.#holding === 'end' || this.#channel.destroyed) return;
     this.#reader.feed(chunk);
     this.pump();
   }
@@ -114,7 +117,7 @@ export class Inbound {
       this.#holding === undefined &&
       !this.#brokerIsFull &&
       !this.#channel.outbound.isOverfull &&
-      this.pubacks.waiting + this.pubrecs.waiting < ACKS_WAITING_MAX &&
+      this.pubacks.waiting + this.pubrecs.waiting < LIMITS.acksWaitingMax &&
       !this.#channel.destroyed
     );
   }
@@ -292,7 +295,7 @@ export class Inbound {
       last &&
       version === this.#lastVersion &&
       this.#lastTopic.length === to - from &&
-      this.#lastTopic.equals(buffer.subarray(from, to))
+      buffer.compare(this.#lastTopic, 0, to - from, from, to) === 0
     ) {
       return last;
     }
@@ -351,6 +354,7 @@ export class Inbound {
       }
       this.#pass();
       if (!plan.unchanged) this.subackPlans.set(id, plan);
+      for (const { filter } of plan.passed) this.#channel.subscriptions.expect(filter);
       this.#toBroker(plan.unchanged ? buffer.subarray(start, end) : encodeSubscribe(id, plan.passed));
     };
     const verdict = this.#host.authorize(this.#channel, filters);

@@ -16,6 +16,8 @@ export interface Link {
   readonly remoteAddress: string | undefined;
   /** False: the peer reads too slowly; `drain` tells when it caught up. */
   write(bytes: Buffer): boolean;
+  /** Bytes were written that the peer's side has not taken yet. */
+  readonly isWriting: boolean;
   cork(): void;
   uncork(): void;
   pause(): void;
@@ -54,6 +56,9 @@ export function openLink(stream: Duplex, request: IncomingMessage | undefined, l
     kind: stream instanceof Socket ? 'tcp' : webSocket ? 'websocket' : 'stream',
     remoteAddress: stream instanceof Socket ? stream.remoteAddress : request?.socket.remoteAddress,
     write: (bytes) => stream.write(bytes),
+    get isWriting() {
+      return !stream.destroyed && stream.writableLength > 0;
+    },
     cork: () => stream.cork(),
     uncork: () => stream.uncork(),
     pause: () => {

@@ -16,6 +16,7 @@ export interface MembersPorts {
 export class Members {
   readonly #ports: MembersPorts;
   readonly #tasksOf = new Map<Channel, Set<TaskId>>();
+  readonly #channelsOf = new Map<TaskId, Set<Channel>>();
 
   constructor(ports: MembersPorts) {
     this.#ports = ports;
@@ -25,8 +26,14 @@ export class Members {
     return this.#tasksOf.get(channel);
   }
 
-  channelsOf(taskId: TaskId): Channel[] {
-    return [...this.#tasksOf].filter(([, tasks]) => tasks.has(taskId)).map(([channel]) => channel);
+  channelsOf(taskId: TaskId): readonly Channel[] {
+    return [...(this.#channelsOf.get(taskId) ?? [])];
+  }
+
+  /** The task is gone: a connection that names it again belongs to a new one. */
+  forget(taskId: TaskId): void {
+    for (const channel of this.#channelsOf.get(taskId) ?? []) this.#tasksOf.get(channel)?.delete(taskId);
+    this.#channelsOf.delete(taskId);
   }
 
   /** A connection is up, and has shown who it is. */
@@ -64,15 +71,20 @@ export class Members {
   ended(channel: Channel, how: ChannelEnd): void {
     const tasks = this.#tasksOf.get(channel) ?? [];
     this.#tasksOf.delete(channel);
-    for (const taskId of tasks)
+    for (const taskId of tasks) {
+      const channels = this.#channelsOf.get(taskId);
+      channels?.delete(channel);
+      if (channels?.size === 0) this.#channelsOf.delete(taskId);
       this.#ports.liveness.channelDown(taskId, channel.id, this.#endFor(channel, taskId, how));
+    }
   }
 
   #join(channel: Channel, taskId: TaskId, generation: number | undefined): void {
     const tasks = this.#tasksOf.get(channel) ?? new Set();
     if (tasks.has(taskId)) return;
-    tasks.add(taskId);
-    this.#tasksOf.set(channel, tasks);
+    const channels = this.#channelsOf.get(taskId) ?? new Set();
+    this.#tasksOf.set(channel, tasks.add(taskId));
+    this.#channelsOf.set(taskId, channels.add(channel));
     this.#ports.liveness.channelUp(taskId, channel.id, generation);
   }
 

@@ -1,3 +1,5 @@
+import { isLoopback } from '../core/address.js';
+
 export interface ListenerNames {
   /** The address or name it binds, as configured. */
   readonly host: string;
@@ -9,8 +11,6 @@ export interface RequestSource {
   readonly host: string | undefined;
   readonly origin: string | undefined;
 }
-
-const LOOPBACK_NAME = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 
 /** Why a request must not be served, or undefined. A browser tells with `Origin` which page asks, and with `Host` whom
  *  it believes to ask: a page of somebody else fails the first, a name that was rebound to our address the second
@@ -29,7 +29,7 @@ export function refuseSource(source: RequestSource, names: ListenerNames): strin
 function isNameOf(hostHeader: string, bound: string): boolean {
   const name = hostHeader.toLowerCase().replace(/:\d+$/, '');
   const boundName = bound.includes(':') ? `[${bound}]` : bound.toLowerCase();
-  return name === boundName || LOOPBACK_NAME.test(name);
+  return name === boundName || isLoopback(name.replace(/^\[|\]$/g, ''));
 }
 
 function originHost(origin: string): string | undefined {

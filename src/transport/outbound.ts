@@ -13,6 +13,9 @@ export class Outbound {
   #scheduled = false;
   #congested = false;
   #waiters: Array<() => void> = [];
+  /** How long this peer kept others waiting, on balance. */
+  #stalledMs = 0;
+  #slow = false;
 
   /** @param flushSoon Asks for one `flush` at the end of this turn. */
   constructor(link: Link, flushSoon: () => void) {
@@ -30,6 +33,23 @@ export class Outbound {
     return this.#congested && this.#bytes > LIMITS.writeHardBytes;
   }
 
+  /** The peer kept others waiting for too long: nobody waits for it any more until it has caught up. */
+  get isSlow(): boolean {
+    return this.#slow;
+  }
+
+  /** Looks at who waits for this peer. One that does not read must not hold up the broker for the others. */
+  tick(elapsedMs: number): void {
+    this.#stalledMs =
+      this.#waiters.length > 0 ? this.#stalledMs + elapsedMs : Math.max(0, this.#stalledMs - elapsedMs / 2);
+    if (this.#stalledMs >= LIMITS.slowAfterMs) {
+      this.#slow = true;
+      this.release();
+    } else if (this.#stalledMs === 0) {
+      this.#slow = false;
+    }
+  }
+
   send(frame: Buffer): void {
     this.#frames.push(frame);
     this.#bytes += frame.length;
@@ -38,9 +58,10 @@ export class Outbound {
     this.#flushSoon();
   }
 
-  /** Calls back at once, or when the peer has caught up, or when the connection ends. */
+  /** Calls back at once, or when the peer has caught up, or when it kept others waiting for too long, or when the
+   *  connection ends. */
   whenRoom(ready: () => void): void {
-    if (this.isFull) this.#waiters.push(ready);
+    if (this.isFull && !this.#slow) this.#waiters.push(ready);
     else ready();
   }
 

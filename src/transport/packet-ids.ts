@@ -15,6 +15,8 @@ export type AckVerdict = 'ours' | 'broker' | 'unknown' | 'wrong-flow';
  *  broker's, counted from 1 [MQTT-2.3.1-4]. Lives as long as the client's session. */
 export class PacketIds {
   readonly #inFlight = new Map<number, Flow>();
+  /** The broker's ids of an earlier connection that were not written again since the session was resumed. */
+  #resumed = new Set<number>();
   #next = 1;
 
   get inFlight(): number {
@@ -26,9 +28,11 @@ export class PacketIds {
     return this.#inFlight.size >= PACKET_IDS_MAX;
   }
 
-  /** The id that the next publish gets. Look at `exhausted` first. */
+  /** The id that the next publish gets. Look at `exhausted` first: when none is left this is one in use. */
   peek(): number {
-    while (this.#inFlight.has(this.#next)) this.#next = this.#next === LAST_ID ? 1 : this.#next + 1;
+    for (let tries = 0; tries < LAST_ID && this.#inFlight.has(this.#next); tries++) {
+      this.#next = this.#next === LAST_ID ? 1 : this.#next + 1;
+    }
     return this.#next;
   }
 
@@ -46,14 +50,35 @@ export class PacketIds {
     return packetId;
   }
 
-  /** The broker writes a PUBLISH with an id. */
-  brokerPublished(packetId: number, qos: number): void {
-    this.#inFlight.set(packetId, { kind: 'broker', awaits: qos === 2 ? 'pubrec' : 'puback' });
+  /** The broker writes a PUBLISH with an id. True: this id is in flight already, so the client may have the message
+   *  from an earlier connection [MQTT-3.3.1-1]. */
+  brokerPublished(packetId: number, qos: number): boolean {
+    return this.#brokerHas(packetId, qos === 2 ? 'pubrec' : 'puback');
   }
 
   /** The broker writes a PUBREL: of a flow we saw, or of one that a stored session resumes. */
   brokerReleased(packetId: number): void {
-    this.#inFlight.set(packetId, { kind: 'broker', awaits: 'pubcomp' });
+    this.#brokerHas(packetId, 'pubcomp');
+  }
+
+  /** A connection goes on with the session: what the broker still has in flight it writes again, before `resumed`. */
+  resuming(): void {
+    this.#resumed = new Set([...this.#inFlight].filter(([, flow]) => flow.kind === 'broker').map(([id]) => id));
+  }
+
+  /** What was not written again is lost to the broker, and will never be answered: its ids are free. */
+  resumed(): void {
+    for (const packetId of this.#resumed) this.#inFlight.delete(packetId);
+    this.#resumed.clear();
+  }
+
+  #brokerHas(packetId: number, awaits: 'puback' | 'pubrec' | 'pubcomp'): boolean {
+    const before = this.#inFlight.get(packetId);
+    this.#resumed.delete(packetId);
+    this.#inFlight.set(packetId, { kind: 'broker', awaits });
+    // Only a session that was forgotten meanwhile can make the broker use an id of ours.
+    if (before?.kind === 'reply') before.delivered(false);
+    return before?.kind === 'broker';
   }
 
   acknowledged(kind: 'puback' | 'pubrec' | 'pubcomp', packetId: number): AckVerdict {

@@ -44,5 +44,6 @@ export interface BrokerAccess {
 }
 
 export interface TransportReport {
-  event(type: string, data: Record<string, unknown>, taskId?: TaskId): void;
+  /** False: told to nobody, only counted, because too many of its kind came in this second. */
+  event(type: string, data: Record<string, unknown>, taskId?: TaskId): boolean;
 }

@@ -1,4 +1,4 @@
-import { SuperNodeError } from '../core/errors.js';
+import { mismatch, SuperNodeError } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
 import type { TaskId, Topics } from '../core/topics.js';
 import type { Caller, Reply, Request } from '../router/request.js';
@@ -21,7 +21,7 @@ export class Requests {
     const request: Request = {
       kind,
       taskId,
-      // The handler may read it after this turn, when the socket's buffer holds other bytes.
+      // A copy: the piece would keep the whole chunk of the socket alive while the request waits.
       payload: Buffer.from(payload),
       caller: callerOf(channel),
       hears: (replyTo) => this.#hears(channel, replyTo),
@@ -34,10 +34,13 @@ export class Requests {
       return;
     }
     this.#pending.set(channel, pending + 1);
-    this.#handler.handle(request).then((reply) => {
-      this.#pending.set(channel, (this.#pending.get(channel) ?? 1) - 1);
-      if (reply) this.#write(channel, reply);
-    });
+    this.#handler.handle(request).then(
+      (reply) => {
+        this.#pending.set(channel, (this.#pending.get(channel) ?? 1) - 1);
+        if (reply) this.#write(channel, reply);
+      },
+      (error: Error) => channel.destroy(error),
+    );
   }
 
   /** Tells a client why a publish of it was not taken. */
@@ -46,25 +49,50 @@ export class Requests {
     this.#write(channel, { envelope, replyTo: undefined, delivered: () => undefined });
   }
 
-  #write(channel: Channel, { envelope, replyTo, delivered }: Reply): void {
+  /** Waits for a client that reads slowly: a reply can be large, and it asked for it. */
+  #write(channel: Channel, reply: Reply): void {
+    channel.outbound.whenRoom(() => this.#writeNow(channel, reply));
+  }
+
+  #writeNow(channel: Channel, { envelope, replyTo, delivered }: Reply): void {
     const topic = replyTo ?? this.#topics.reply;
     const qos = channel.subscriptions.maxQos(topic);
-    if (qos < 0) {
-      delivered(false);
+    const text = qos < 0 ? undefined : jsonOf(envelope);
+    if (text !== undefined) {
+      channel.publish(topic, Buffer.from(text), qos === 0 ? 0 : 1, delivered);
       return;
     }
-    channel.publish(topic, Buffer.from(JSON.stringify(envelope)), qos === 0 ? 0 : 1, delivered);
+    delivered(false);
+    if (qos >= 0) this.complain(channel, new SuperNodeError('SN_ERR_REQUEST', 'transaction: expected less depth'));
   }
 
   #hears(channel: Channel, replyTo: string | undefined): boolean {
-    if (replyTo !== undefined && !this.#topics.isReply(replyTo)) {
-      throw new SuperNodeError(
-        'SN_ERR_REQUEST',
-        `reply_to: expected ${this.#topics.reply} or a topic below it, got ${JSON.stringify(replyTo)}`,
-      );
+    if (replyTo === undefined) return channel.subscriptions.maxQos(this.#topics.reply) >= 0;
+    if (!this.#topics.isReply(replyTo) || replyTo.length > LIMITS.replyToChars || !isTopicName(replyTo)) {
+      throw mismatch('SN_ERR_REQUEST', 'reply_to', `${this.#topics.reply} or a topic below it`, replyTo);
     }
-    return channel.subscriptions.maxQos(replyTo ?? this.#topics.reply) >= 0;
+    return channel.subscriptions.maxQos(replyTo) >= 0;
   }
+}
+
+/** Undefined for what nests so deeply that it could be read but not be written. */
+function jsonOf(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value);
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}
+
+/** No wildcard, and no control character [MQTT-3.3.2-2] [MQTT-1.5.3-2]. */
+function isTopicName(text: string): boolean {
+  return isWellFormed(text) && !/[#+\p{Cc}]/u.test(text);
+}
+
+/** No lone surrogate: those have no UTF-8 [MQTT-1.5.3-1]. */
+function isWellFormed(text: string): boolean {
+  return !/\p{Surrogate}/u.test(text);
 }
 
 function callerOf(channel: Channel): Caller {

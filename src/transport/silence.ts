@@ -9,7 +9,8 @@ export interface SilencePorts {
   limitMs(channel: Channel): number;
 }
 
-/** One clock for the silences of all connections, in place of a timer for each. */
+/** One clock for all connections, in place of a timer for each: who is silent for too long, and who keeps others
+ *  waiting for too long. */
 export class SilenceWatch {
   readonly #ports: SilencePorts;
   #lastTickMs = 0;
@@ -33,10 +34,13 @@ export class SilenceWatch {
     const now = this.#ports.clock.now();
     const lagMs = now - this.#lastTickMs - LIMITS.tickMs;
     this.#lastTickMs = now;
-    for (const channel of [...this.#ports.channels()]) {
-      // While the node itself stood still nobody could be heard; while it does not read, neither.
+    // Leaving a set while it is walked is safe; only the walked one leaves here, or one that it takes with it.
+    for (const channel of this.#ports.channels()) {
+      channel.outbound.tick(LIMITS.tickMs);
+      // While the node itself stood still nobody could be heard; while it does not read, neither. But a peer that we
+      // stopped reading from because it does not read is judged.
       if (lagMs > LIMITS.loopLagMs) channel.lastSeenMs = Math.min(now, channel.lastSeenMs + lagMs);
-      if (channel.paused) channel.lastSeenMs = now;
+      if (channel.paused && !channel.outbound.isOverfull) channel.lastSeenMs = now;
       if (channel.phase === 'connecting') continue;
       const limitMs = this.#ports.limitMs(channel);
       if (now - channel.lastSeenMs > limitMs) {

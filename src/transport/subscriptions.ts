@@ -1,17 +1,30 @@
+import { LIMITS } from '../core/limits.js';
 import { matches } from './topic-filter.js';
-
-const CACHE_MAX = 1_000;
 
 /** The filters one client holds, with their granted QoS. */
 export class Subscriptions {
   readonly #qosByFilter = new Map<string, number>();
+  /** Granted by us, and on their way through the broker. */
+  readonly #coming = new Set<string>();
   readonly #cache = new Map<string, number>();
 
+  /** Filters held, those on their way included. */
   get size(): number {
-    return this.#qosByFilter.size;
+    return this.#qosByFilter.size + this.#coming.size;
+  }
+
+  /** Counts a filter that the broker still has to add. */
+  expect(filter: string): void {
+    if (!this.#qosByFilter.has(filter)) this.#coming.add(filter);
+  }
+
+  /** It will not come. */
+  unexpect(filter: string): void {
+    this.#coming.delete(filter);
   }
 
   add(filter: string, qos: number): void {
+    this.#coming.delete(filter);
     this.#qosByFilter.set(filter, qos);
     this.#cache.clear();
   }
@@ -22,7 +35,7 @@ export class Subscriptions {
   }
 
   has(filter: string): boolean {
-    return this.#qosByFilter.has(filter);
+    return this.#qosByFilter.has(filter) || this.#coming.has(filter);
   }
 
   /** The highest QoS among the filters that match, -1 when none does [MQTT-3.3.5-1]. */
@@ -34,7 +47,7 @@ export class Subscriptions {
     for (const [filter, qos] of this.#qosByFilter) {
       if (qos > highest && matches(filter, topic)) highest = qos;
     }
-    if (this.#cache.size >= CACHE_MAX) this.#cache.clear();
+    if (this.#cache.size >= LIMITS.topicCacheMax) this.#cache.clear();
     this.#cache.set(topic, highest);
     return highest;
   }

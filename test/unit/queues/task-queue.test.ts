@@ -6,8 +6,8 @@ import { type Entry, TaskQueue } from '../../../src/queues/task-queue.js';
 
 const BOUNDS = { length: 3, bytes: 1_000, overflow: 'drop_oldest' } as const;
 
-function newQueue(bounds: TaskQueue['bounds'] = BOUNDS, id = 'q') {
-  return new TaskQueue(taskIdOf(id), 'epoch', bounds);
+function newQueue(bounds: TaskQueue['bounds'] = BOUNDS, id = 'q', budget = { bytes: 0, bytesMax: 1e6 }) {
+  return new TaskQueue(taskIdOf(id), 'epoch', bounds, budget);
 }
 
 function put(queue: TaskQueue, text: string, arrival = 0): boolean {
@@ -50,6 +50,23 @@ test('bytes bound the queue as well, and what can never fit is dropped without e
   expect([queue.length, queue.bytes, queue.dropped]).toEqual([2, 8, 1]);
   expect(put(queue, 'far too much for it')).toBe(false);
   expect([queue.length, queue.dropped]).toEqual([2, 2]);
+});
+
+test('queues share a budget of bytes: a put over it evicts from its own queue, or is dropped', () => {
+  const budget = { bytes: 0, bytesMax: 10 };
+  const [a, b] = [newQueue(BOUNDS, 'a', budget), newQueue(BOUNDS, 'b', budget)];
+  put(a, '12345');
+  put(b, '67890');
+  expect(put(a, 'abc')).toBe(true);
+  expect([a.length, a.dropped, b.length, budget.bytes]).toEqual([1, 1, 1, 8]);
+  a.clear();
+  expect([a.length, budget.bytes]).toEqual([0, 5]);
+  put(a, '12345');
+  b.clear();
+  put(a, '123456789');
+  expect([a.length, budget.bytes]).toEqual([1, 9]);
+  expect(put(b, 'no room')).toBe(false);
+  expect([b.dropped, b.seq]).toEqual([1, 1]);
 });
 
 test('what is given back is the next again, with one attempt more', () => {

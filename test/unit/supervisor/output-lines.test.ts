@@ -57,10 +57,16 @@ describe('a line splitter', () => {
 
 describe('a line budget', () => {
   test('lets so many lines through in a second, counts the rest, and begins anew with the next', () => {
-    const budget = new LineBudget(2);
-    expect([0, 1, 2, 999].map((ms) => budget.admit(ms))).toEqual([true, true, false, false]);
+    const budget = new LineBudget(2, 1_000);
+    expect([0, 1, 2, 999].map((ms) => budget.admit(ms, 10))).toEqual([true, true, false, false]);
     expect(budget.takeDropped()).toBe(2);
     expect(budget.takeDropped()).toBe(0);
-    expect([1_000, 1_001, 1_002].map((ms) => budget.admit(ms))).toEqual([true, true, false]);
+    expect([1_000, 1_001, 1_002].map((ms) => budget.admit(ms, 10))).toEqual([true, true, false]);
+  });
+
+  test('holds the bytes of a second as well, but lets one long line through', () => {
+    const budget = new LineBudget(10, 100);
+    expect([60, 60, 40].map((bytes) => budget.admit(0, bytes))).toEqual([true, false, true]);
+    expect([500, 1].map((bytes) => budget.admit(1_000, bytes))).toEqual([true, false]);
   });
 });

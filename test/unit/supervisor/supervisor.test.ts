@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
+import { LIMITS } from '../../../src/core/limits.js';
 import { taskIdOf } from '../../../src/core/topics.js';
 import type { SupervisorPorts } from '../../../src/supervisor/status.js';
 import { Supervisor } from '../../../src/supervisor/supervisor.js';
@@ -41,6 +42,12 @@ function ready(wire: Parameters<typeof recordOf>[0] = {}): void {
   supervisor.start(recordOf(wire));
   clock.advance(0);
   connect('c1');
+}
+
+/** Ready, and for long enough that its end is no short run. */
+function settled(wire: Parameters<typeof recordOf>[0] = {}): void {
+  ready(wire);
+  clock.advance(LIMITS.shortRunMs);
 }
 
 function connect(channelId: string): void {
@@ -117,7 +124,7 @@ describe('a process task', () => {
   });
 
   test('that falls silent on all its channels is ended and restarted once', () => {
-    ready({ backoff: { initial_ms: 0 } });
+    settled({ backoff: { initial_ms: 0 } });
     connect('c2');
     supervisor.channelDown(T1, 'c1', 'silent');
     expect(status()).toMatchObject({ state: 'ready', channels: 1 });
@@ -157,7 +164,7 @@ describe('a process task', () => {
 
   test('whose leader ends alone has the rest of its group killed before the next start', () => {
     spawner.behaviour = () => ({ restMs: 60_000 });
-    ready({ backoff: { initial_ms: 0 } });
+    settled({ backoff: { initial_ms: 0 } });
     spawner.last(T1).end({ code: 0, signal: null });
     expect(status()).toMatchObject({ state: 'stopping', cause: 'exit' });
     expect(spawner.last(T1).signals).toEqual(['SIGKILL']);
@@ -191,12 +198,21 @@ describe('a process task', () => {
   });
 
   test('has its connections closed when its generation is over, which is no failure', () => {
-    ready({ backoff: { initial_ms: 0 } });
+    settled({ backoff: { initial_ms: 0 } });
     // The transport closes them while it is told to.
     report.closeChannels = (taskId) => supervisor.channelDown(taskId, 'c1', 'closed');
     spawner.last(T1).end({ code: 1, signal: null });
     clock.advance(0);
     expect(status()).toMatchObject({ state: 'starting', restarts: { exit: 1 } });
+  });
+
+  test('that ends at once again and again does not become a busy loop, whatever its policy says', () => {
+    ready({ backoff: { initial_ms: 0 } });
+    spawner.last(T1).end({ code: 1, signal: null });
+    clock.advance(LIMITS.shortRunPauseMs - 1);
+    expect(spawner.all).toHaveLength(1);
+    clock.advance(1);
+    expect(spawner.all).toHaveLength(2);
   });
 
   test('is not stopped half way by a report that throws', () => {
@@ -220,7 +236,7 @@ describe('a process task', () => {
 
 describe('a token', () => {
   test('opens the door for its task and its generation alone', () => {
-    ready({ backoff: { initial_ms: 0 }, heartbeat_interval: 2_000 });
+    settled({ backoff: { initial_ms: 0 }, heartbeat_interval: 2_000 });
     const first = spawner.last(T1).token;
     expect(first).toMatch(/^snw_/);
     expect(supervisor.authenticate(T1, first)).toEqual({ ok: true, generation: 1, heartbeatMs: 2_000 });
@@ -232,7 +248,7 @@ describe('a token', () => {
   });
 
   test('of an older generation gives its channels no weight', () => {
-    ready({ backoff: { initial_ms: 0 } });
+    settled({ backoff: { initial_ms: 0 } });
     spawner.last(T1).end({ code: 1, signal: null });
     clock.advance(0);
     supervisor.channelUp(T1, 'late', 1);
