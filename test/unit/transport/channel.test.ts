@@ -157,6 +157,19 @@ test('silence over 1.5 × its keepalive ends a connection, any packet postpones 
   expect(channel.destroyed).toBe(true);
 });
 
+test('a client that neither reads nor is read from any more is judged silent all the same', async () => {
+  const { clock, socket, channel, settled } = await connected({ keepalive: 10 });
+  socket._write = () => undefined;
+  const batch = Buffer.concat(Array.from({ length: 500 }, (_, n) => publish('w/ch/a', 'x', 1, n + 1)));
+  for (let round = 0; round < 1_500 && !channel.paused; round++) {
+    socket.push(batch);
+    await settled();
+  }
+  expect(channel.paused).toBe(true);
+  clock.advance(15_200);
+  expect(channel.destroyed).toBe(true);
+});
+
 test('a put alone keeps a connection alive, without the broker knowing', async () => {
   const { clock, socket, channel, settled } = await connected({ keepalive: 1 });
   for (let round = 0; round < 5; round++) {
