@@ -4,7 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { openMqtt } from './lib/mqtt.mjs';
 import { accepted, runNode } from './lib/node.mjs';
 import { memoryKb } from './lib/proc.mjs';
-import { freePort, script, startNode, stop } from './lib/processes.mjs';
+import { script, stop } from './lib/processes.mjs';
 import { count, options, print } from './lib/report.mjs';
 import { States } from './lib/states.mjs';
 import { alternate, median } from './lib/stats.mjs';
@@ -35,9 +35,8 @@ const rows = Object.entries(results).map(([name, kb]) => ({
 }));
 print(given, [{ title: `RSS ${SETTLE_MS / 1_000} s after all is up, medians of ${rounds}`, rows, details: results }]);
 
-async function bare() {
-  const port = await freePort();
-  return accepted(startNode(script('bare-aedes.mjs'), [String(port)], { ipc: false }), port);
+function bare() {
+  return accepted(script('bare-aedes.mjs'));
 }
 
 function withWorkers() {

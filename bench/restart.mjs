@@ -14,7 +14,7 @@ const PROGRAMS = {
   'a Node script': (fifo) => [process.execPath, script('announcer.mjs'), fifo],
 };
 const SUPERVISORS = {
-  bare: async (command) => startNode(script('bare-spawner.mjs'), command, { ipc: false }),
+  bare: async (command) => startNode(script('bare-spawner.mjs'), command, { talk: 'not' }),
   node: async (command) => {
     const worker = { command, ready: 'spawn', backoff: { initial_ms: 0 } };
     const { child, client } = await runNode({ workers: { worker }, tasks: [{ task_id: 'bench', worker: 'worker' }] });

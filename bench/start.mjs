@@ -3,7 +3,7 @@
 import { pathToFileURL } from 'node:url';
 import { accepted, writeConfig } from './lib/node.mjs';
 import { cpuMs } from './lib/proc.mjs';
-import { CLI, freePort, runScript, script, startNode, stop } from './lib/processes.mjs';
+import { CLI, runScript, script, stop } from './lib/processes.mjs';
 import { count, options, print } from './lib/report.mjs';
 import { alternate, median, pairedDifference, pairedRatio, quantile } from './lib/stats.mjs';
 
@@ -27,13 +27,10 @@ const given = options('Cold start of a node against a bare Aedes', {
 const rounds = count(given.rounds, 'rounds');
 const loads = count(given.imports, 'imports');
 
-const config = await writeConfig({ log: { level: 'silent' } });
+const config = writeConfig({});
 const started = await alternate(rounds, {
-  bare: async () => {
-    const port = await freePort();
-    return start(script('bare-aedes.mjs'), [String(port)], port);
-  },
-  node: () => start(CLI, ['run', '-c', config.file], config.port),
+  bare: () => start(script('bare-aedes.mjs')),
+  node: () => start(CLI, ['run', '-c', config]),
 });
 const startRows = Object.entries(started).map(([broker, results]) => {
   const wall = results.map(({ wallMs }) => wallMs);
@@ -77,9 +74,9 @@ print(given, [
   },
 ]);
 
-async function start(file, args, port) {
+async function start(file, args) {
   const startedMs = performance.now();
-  const { child, client } = await accepted(startNode(file, args, { ipc: false }), port);
+  const { child, client } = await accepted(file, args);
   const wallMs = performance.now() - startedMs;
   const cpu = cpuMs(child.pid);
   client.close();

@@ -1,43 +1,49 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
 import { openMqtt } from './mqtt.mjs';
-import { CLI, freePort, scratch, startNode, stop } from './processes.mjs';
+import { CLI, scratch, startNode } from './processes.mjs';
 
 /** Whole brokers, started as a user would: the node by its command line, Aedes by a script of a few lines. */
 
-/** Asking more often would slow down what is measured. */
-const RETRY_MS = 5;
 const START_MS = 20_000;
 
-/** @param {object} config As in the config file; a listener on a free port of loopback is added.
- *  @returns {Promise<{ file: string, port: number }>} */
-export async function writeConfig(config) {
+/** Writes a config file with a data directory and one listener, on a free port of loopback.
+ *  @param {object} config As in the config file, beside those. */
+export function writeConfig(config) {
   const folder = scratch();
   const file = join(folder, 'node.yaml');
-  const port = await freePort();
-  const listeners = [{ type: 'mqtt', host: '127.0.0.1', port }];
+  const listeners = [{ type: 'mqtt', host: '127.0.0.1', port: 0 }];
   // JSON is YAML, too.
-  writeFileSync(file, JSON.stringify({ data_dir: join(folder, 'data'), log: { level: 'warn' }, listeners, ...config }));
-  return { file, port };
+  writeFileSync(file, JSON.stringify({ data_dir: join(folder, 'data'), listeners, ...config }));
+  return file;
 }
 
 /** Starts a node by its command line; resolves once a client was accepted.
  *  @returns {Promise<{ child: import('node:child_process').ChildProcess, port: number, client: object }>} */
-export async function runNode(config, options = {}) {
-  const { file, port } = await writeConfig(config);
-  return accepted(startNode(CLI, ['run', '-c', file], { ipc: false, ...options }), port);
+export function runNode(config) {
+  return accepted(CLI, ['run', '-c', writeConfig(config)]);
 }
 
-/** The same for any broker that is on its way up.
- *  @param {{ name?: string }} [options] */
-export async function accepted(child, port) {
-  for (const startedMs = performance.now(); performance.now() - startedMs < START_MS; ) {
-    if (child.exitCode !== null) throw new Error(`the broker ended with ${child.exitCode}`);
-    const client = await openMqtt(port, 'bench').catch(() => undefined);
-    if (client) return { child, port, client };
-    await pause(RETRY_MS);
-  }
-  await stop(child);
-  throw new Error(`the broker accepted nobody within ${START_MS} ms`);
+/** The same for any broker that says on stdout where it listens. */
+export async function accepted(file, args = []) {
+  const child = startNode(file, args, { talk: 'stdout' });
+  const port = await listening(child);
+  return { child, port, client: await openMqtt(port, 'bench') };
+}
+
+function listening(child) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`no broker listened within ${START_MS} ms`)), START_MS);
+    child.once('exit', (code, signal) => reject(new Error(`the broker ended with ${signal ?? code}`)));
+    let text = '';
+    child.stdout.on('data', (chunk) => {
+      if (text === undefined) return;
+      text += chunk;
+      const port = /mqtt:\/\/127\.0\.0\.1:(\d+)/.exec(text)?.[1];
+      if (port === undefined) return;
+      text = undefined;
+      clearTimeout(timer);
+      resolve(Number(port));
+    });
+  });
 }

@@ -1,7 +1,6 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -17,7 +16,8 @@ const ENVIRONMENT = { PATH: process.env.PATH, HOME: process.env.HOME };
 const running = new Set();
 const folders = [];
 process.on('exit', () => {
-  for (const child of running) child.kill('SIGKILL');
+  // Not SIGKILL: what they started themselves must end as well.
+  for (const child of running) child.kill('SIGTERM');
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 });
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
@@ -29,14 +29,14 @@ export function script(name) {
   return fileURLToPath(new URL(name, import.meta.url));
 }
 
-/** Starts a Node script with a message channel to us.
- *  @param {{ cpu?: number, execArgv?: string[], ipc?: boolean }} [options]
+/** Starts a Node script.
+ *  @param {{ cpu?: number, execArgv?: string[], talk?: 'messages' | 'stdout' | 'not' }} [options]
  *    `cpu`: the one CPU it may use, where taskset is there. */
-export function startNode(file, args = [], { cpu, execArgv = [], ipc = true } = {}) {
+export function startNode(file, args = [], { cpu, execArgv = [], talk = 'messages' } = {}) {
   const command = [process.execPath, ...execArgv, file, ...args];
   if (cpu !== undefined && mayPin) command.unshift('taskset', '-c', String(cpu));
   const [program, ...rest] = command;
-  const stdio = ['ignore', 'ignore', 'inherit', ...(ipc ? ['ipc'] : [])];
+  const stdio = ['ignore', talk === 'stdout' ? 'pipe' : 'ignore', 'inherit', ...(talk === 'messages' ? ['ipc'] : [])];
   const child = spawn(program, rest, { stdio, env: ENVIRONMENT });
   running.add(child);
   child.once('exit', () => running.delete(child));
@@ -67,15 +67,6 @@ export function message(child) {
       resolve(value);
     });
   });
-}
-
-export async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 /** A folder that is removed at the end. */

@@ -6,9 +6,11 @@ export class States {
   constructor(client) {
     client.onMessage = (topic, payload) => {
       const atMs = performance.now();
-      const { state, pid, cause } = JSON.parse(payload.toString());
+      const { state, pid, cause, ts } = JSON.parse(payload.toString());
       const taskId = topic.slice('m/state/'.length);
-      this.#last.set(taskId, { state, pid, cause, atMs });
+      // The retained copy that a new subscription brings may be older than what came live.
+      if (ts < this.#last.get(taskId)?.ts) return;
+      this.#last.set(taskId, { state, pid, cause, ts, atMs });
       this.#waiting.get(taskId)?.();
     };
   }

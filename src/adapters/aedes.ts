@@ -75,6 +75,7 @@ export class AedesAdapter {
       this.#notKept(clientId, packet.brokerCounter),
     );
     if (undo) this.#undo.push(undo);
+    this.#unboundEmitter();
   }
 
   /** Puts every hook back as it was, in reverse order. Call it in the turn in which the channels were closed: their
@@ -158,6 +159,19 @@ export class AedesAdapter {
   }
 
   #hostAuthorizeSubscribe: Aedes['authorizeSubscribe'] = (_client, subscription, done) => done(null, subscription);
+
+  /** Aedes lets so many deliveries wait at once, whoever they are for, and queues the rest: one peer that does not read
+   *  held up all others, and the queue, worked off by recursion, could end the process. Without that bound a peer holds
+   *  up its own publishers alone, and those for as long as `Outbound` lets it. */
+  #unboundEmitter(): void {
+    const emitter: unknown = Reflect.get(this.#broker, 'mq');
+    if (!isRecord(emitter) || typeof emitter.concurrency !== 'number') return;
+    const { concurrency } = emitter;
+    emitter.concurrency = 0;
+    this.#undo.push(() => {
+      emitter.concurrency = concurrency;
+    });
+  }
 
   #wrapConnect(): void {
     const broker = this.#broker;

@@ -34,11 +34,29 @@ export class ChildProcessSpawner implements ProcessSpawner {
   readonly #clock: Clock;
   readonly #children = new Map<number, Child>();
 
+  readonly #waiting: (() => void)[] = [];
+  #pausing = false;
+
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
   spawn(spec: ProcessSpec, listener: ProcessListener): void {
+    this.#waiting.push(() => this.#launch(spec, listener));
+    if (!this.#pausing) this.#next();
+  }
+
+  /** One start a turn: each stops the event loop for as long as fork(2) takes, and a hundred in a row would keep
+   *  everybody's PING waiting. */
+  #next(): void {
+    const start = this.#waiting.shift();
+    this.#pausing = start !== undefined;
+    if (!start) return;
+    start();
+    this.#clock.soon(() => this.#next());
+  }
+
+  #launch(spec: ProcessSpec, listener: ProcessListener): void {
     let process: ChildProcess;
     try {
       process = launch(spec);

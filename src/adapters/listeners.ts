@@ -101,13 +101,19 @@ function webSockets({ handle }: ListenerOptions, packetBytesMax: number) {
     maxPayload: 2 * packetBytesMax,
     handleProtocols: (offered: Set<string>) => SUB_PROTOCOLS.find((known) => offered.has(known)) ?? false,
   });
+  const streams = new WeakMap<object, Duplex>();
+  // This listener comes before the stream's own, so that a text frame is not taken for bytes [MQTT-6.0.0-1].
   server.on('connection', (webSocket) => {
     webSocket.on('message', (_data: unknown, isBinary: boolean) => {
-      // [MQTT-6.0.0-1]
-      if (!isBinary) webSocket.close(1003, 'expected binary frames');
+      if (isBinary) return;
+      webSocket.close(1003, 'expected binary frames');
+      streams.get(webSocket)?.destroy();
     });
   });
-  server.on('stream', (stream: Duplex, request: IncomingMessage) => handle(stream, request));
+  server.on('stream', (stream, request) => {
+    streams.set(stream.socket, stream);
+    handle(stream, request);
+  });
   return server;
 }
 

@@ -8,7 +8,8 @@ import { runCli } from './program.js';
 const EXIT_MS = 1_000;
 
 const interrupted = new AbortController();
-for (const name of ['SIGINT', 'SIGTERM'] as const) {
+// A terminal that closes ends a node in its order, like everything else.
+for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   const exitCode = 128 + constants.signals[name];
   process.on(name, () => {
     if (interrupted.signal.aborted) process.exit(exitCode);
@@ -20,7 +21,9 @@ for (const name of ['SIGINT', 'SIGTERM'] as const) {
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0);
-    throw error;
+    // Where stderr itself is the one that fails, nobody is left to tell.
+    if (stream !== process.stderr) process.stderr.write(`super-node: cannot write: ${error.message}\n`);
+    process.exit(1);
   });
 }
 

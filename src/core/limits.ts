@@ -51,9 +51,9 @@ export const LIMITS = {
   backoffMaxMs: 60_000,
   backoffJitter: 0.25,
   backoffResetMs: 60_000,
-  /** A process that ended before this, or could not be started, is followed by at least `shortRunPauseMs`, so that
-   *  `initial_ms: 0` does not become a busy loop. */
-  shortRunMs: 500,
+  /** A process that exits by itself before this, or could not be started, is followed by at least `shortRunPauseMs`,
+   *  so that `initial_ms: 0` does not become a busy loop. */
+  shortRunMs: 100,
   shortRunPauseMs: 100,
   /** After SIGKILL: how long the process may take to be gone before it is `unkillable`. */
   unkillableMs: 10_000,
@@ -99,6 +99,8 @@ export const LIMITS = {
   queuesBytesMax: 268_435_456,
   /** Share of the tasks that may come into being by a mere put, birth or will. */
   autoTasksShare: 0.8,
+  /** A reply, so that it fits a packet with its topic: four length bytes say 268 435 455 at most. */
+  replyBytesMax: 268_000_000,
   /** Text of a `reply_to`. */
   replyToChars: 1_024,
   /** Largest delay one `setTimeout` can hold. */

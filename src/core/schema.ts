@@ -21,7 +21,14 @@ function oneOf<T extends readonly string[]>(values: readonly [...T], description
 const milliseconds = (description: string, byDefault: number, minimum = 0) =>
   Type.Integer({ minimum, maximum: 31_536_000_000, default: byDefault, description });
 
-const text = (description: string) => Type.String({ maxLength: 65_536, description });
+/** Milliseconds from `minimum` on, or 0: off. */
+const zeroOrFrom = (minimum: number, description: string) =>
+  Type.Union([Type.Literal(0), Type.Integer({ minimum, maximum: 31_536_000_000 })], { default: 0, description });
+
+/** What the system takes as one argument, variable or path: no NUL in it (execve(2)). */
+const WORD = { maxLength: 65_536, pattern: '^[^\\u0000]*$' };
+
+const text = (description: string) => Type.String({ ...WORD, description });
 
 export const SIGNALS = [
   'SIGHUP',
@@ -82,18 +89,18 @@ const BackoffSchema = Type.Partial(
 );
 
 const RunFields = {
-  command: Type.Array(Type.String({ minLength: 1, maxLength: 65_536 }), {
+  command: Type.Array(Type.String({ ...WORD, minLength: 1 }), {
     minItems: 1,
     maxItems: 1_000,
     description:
       'Program and arguments, no shell. `{start_params}` and `{task_id}` inside an argument are replaced. In a request only callers that may run any command may give it.',
   }),
   start_params: Type.String({
-    maxLength: 65_536,
+    ...WORD,
     default: '',
     description: 'Handed to the worker as SN_START_PARAMS, and as `{start_params}` inside the command.',
   }),
-  env: Type.Record(Type.String({ pattern: '^[A-Za-z_][A-Za-z0-9_]*$' }), Type.String({ maxLength: 65_536 }), {
+  env: Type.Record(Type.String({ pattern: '^[A-Za-z_][A-Za-z0-9_]*$' }), Type.String(WORD), {
     additionalProperties: false,
     description: 'Environment variables, beside the few a worker inherits (docs/config.md) and SN_….',
   }),
@@ -101,18 +108,20 @@ const RunFields = {
   user: text('User name or `uid:gid` to run as; needs a node that runs as root.'),
   first_sig: oneOf(SIGNALS, 'First signal of a stop, to the whole process group.', 'SIGTERM'),
   second_sig_duration: milliseconds('Time between `first_sig` and SIGKILL.', LIMITS.secondSigMs),
-  heartbeat_interval: Type.Union([Type.Literal(0), Type.Integer({ minimum: 1_000, maximum: 3_600_000 })], {
-    default: 0,
-    description:
-      'Longest pause between two signs of life, in ms, 1000 or more (MQTT counts keepalive in seconds); 1.5 × this without one means frozen. 0: the keepalive that the client asks for.',
-  }),
+  heartbeat_interval: zeroOrFrom(
+    1_000,
+    'Longest pause between two signs of life, in ms, 1000 or more (MQTT counts keepalive in seconds); 1.5 × this without one means frozen. 0: the keepalive that the client asks for.',
+  ),
   accept_tasks: Type.Unsafe<boolean | 'yes' | 'no'>({
     anyOf: [{ type: 'boolean' }, { type: 'string', enum: ['yes', 'no'] }],
     description:
       'Whether `m/cmd/<task>` and `send` reach the worker. Unset: they do when it subscribes to its commands.',
   }),
   exec_timeout_ms: milliseconds('Longest run of the process; 0: no bound.', 0),
-  stale_after_ms: milliseconds('No entry put for so long means hung, although it still pings; 0: off.', 0),
+  stale_after_ms: zeroOrFrom(
+    1_000,
+    'No entry put for so long, in ms, 1000 or more, means hung, although it still pings; 0: off.',
+  ),
   ready: oneOf(
     ['connect', 'spawn'],
     'When the worker counts as ready: its channel is up, or its process runs (for programs that know no MQTT).',

@@ -1,6 +1,6 @@
 import type { Entry, TaskQueue } from './task-queue.js';
 
-/** Leases up to `max` entries and `maxBytes` payload bytes from several queues, in order of arrival.
+/** Leases up to `max` entries and `maxBytes` bytes from several queues, in order of arrival.
  *  The first entry may be larger than `maxBytes`: otherwise it could never be taken. */
 export function takeInOrder(queues: readonly TaskQueue[], max: number, maxBytes: number): Entry[] {
   const heads = queues.filter((queue) => queue.peek() !== undefined).sort(byNextArrival);
@@ -10,8 +10,8 @@ export function takeInOrder(queues: readonly TaskQueue[], max: number, maxBytes:
     const queue = heads[0];
     const next = queue?.peek();
     if (!queue || !next) break;
-    if (taken.length > 0 && bytes + next.payload.length > maxBytes) break;
-    bytes += next.payload.length;
+    if (taken.length > 0 && bytes + next.bytes > maxBytes) break;
+    bytes += next.bytes;
     const entry = queue.take();
     if (entry) taken.push(entry);
     restoreOrder(heads);

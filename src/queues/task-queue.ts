@@ -11,6 +11,8 @@ export interface Entry {
   readonly payload: Uint8Array;
   readonly topic: string | undefined;
   readonly attempts: number;
+  /** What the entry counts for: its payload and, where it was routed, its topic. */
+  readonly bytes: number;
 }
 
 interface Node extends Entry {
@@ -21,7 +23,7 @@ interface Node extends Entry {
   next: Node | undefined;
 }
 
-/** Payload bytes that several queues share. */
+/** Bytes that several queues share. */
 export interface ByteBudget {
   bytes: number;
   readonly bytesMax: number;
@@ -68,7 +70,7 @@ export class TaskQueue {
   get length(): number {
     return this.#length;
   }
-  /** Payload bytes held, leased ones included. */
+  /** Bytes held, leased ones included. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -87,7 +89,8 @@ export class TaskQueue {
       this.discarded++;
       return false;
     }
-    if (!this.#makeRoom(payload.length)) {
+    const bytes = payload.length + (topic === undefined ? 0 : Buffer.byteLength(topic));
+    if (!this.#makeRoom(bytes)) {
       this.dropped++;
       return false;
     }
@@ -99,6 +102,7 @@ export class TaskQueue {
       arrival,
       payload: Buffer.from(payload),
       topic,
+      bytes,
       attempts: 0,
       state: 'ready',
       previous: this.#newest,
@@ -180,8 +184,8 @@ export class TaskQueue {
     this.#newest = node;
     this.#cursor ??= node;
     this.#length++;
-    this.#bytes += node.payload.length;
-    this.#budget.bytes += node.payload.length;
+    this.#bytes += node.bytes;
+    this.#budget.bytes += node.bytes;
   }
 
   #remove(node: Node): void {
@@ -193,7 +197,7 @@ export class TaskQueue {
     else this.#newest = node.previous;
     if (this.#cursor === node) this.#cursor = node.next;
     this.#length--;
-    this.#bytes -= node.payload.length;
-    this.#budget.bytes -= node.payload.length;
+    this.#bytes -= node.bytes;
+    this.#budget.bytes -= node.bytes;
   }
 }

@@ -125,9 +125,11 @@ export function again(
   if (policy.restart === 'never' || spent) {
     return rest(worker, 'failed', [...before, { do: 'tell', notice: { type: 'failed', cause } }]);
   }
+  // A killed one is started at once: whoever kills it does not do so for ever.
+  const shortRun = cause === 'spawn_error' || (cause === 'exit' && ranMs < LIMITS.shortRunMs);
   const delayMs = Math.max(
     backoffDelayMs(policy.backoff, worker.restartsInARow, chance),
-    cause === 'spawn_error' || ranMs < LIMITS.shortRunMs ? LIMITS.shortRunPauseMs : 0,
+    shortRun ? LIMITS.shortRunPauseMs : 0,
   );
   const restartsInARow = worker.restartsInARow + 1;
   if (delayMs === 0) return begin({ ...worker, restartsInARow }, context, restarting(0));

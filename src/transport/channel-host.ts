@@ -31,6 +31,8 @@ export interface ChannelHost {
   pinged(channel: Channel): void;
   /** The client broke the protocol; its connection is being closed. */
   violated(channel: Channel, violation: Violation): void;
+  /** The broker said yes to this client id. */
+  accepted(channel: Channel): void;
   /** The client was accepted, and answers can be written to it. */
   ready(channel: Channel): void;
   ended(channel: Channel, how: ChannelEnd): void;

@@ -112,6 +112,7 @@ export class Channel extends Duplex {
   accepted(): void {
     this.phase = 'accepted';
     if (!this.connect) return;
+    this.#host.accepted(this);
     if (this.connect.clean) this.#host.sessions.discard(this.clientId);
     else this.#host.sessions.keep(this.clientId, this.session);
   }

@@ -47,6 +47,7 @@ export class Hub implements ChannelHost {
 
   readonly #ports: HubPorts;
   readonly #channels = new Set<Channel>();
+  readonly #byClientId = new Map<string, Channel>();
   readonly #requests: Requests;
   readonly #members: Members;
   readonly #destinations: Destinations;
@@ -206,12 +207,22 @@ export class Hub implements ChannelHost {
     if (told) this.#ports.log.info(data, 'a client broke the protocol; its connection is closed');
   }
 
+  /** Of two with one id the older goes [MQTT-3.1.4-2], also where they came so close that the broker missed it. */
+  accepted(channel: Channel): void {
+    const { clientId } = channel;
+    if (clientId === '') return;
+    const older = this.#byClientId.get(clientId);
+    this.#byClientId.set(clientId, channel);
+    if (older !== channel) older?.destroy();
+  }
+
   ready(channel: Channel): void {
     this.#members.arrived(channel);
   }
 
   ended(channel: Channel, how: ChannelEnd): void {
     this.#channels.delete(channel);
+    if (this.#byClientId.get(channel.clientId) === channel) this.#byClientId.delete(channel.clientId);
     this.#members.ended(channel, how);
   }
 

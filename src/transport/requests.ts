@@ -57,13 +57,15 @@ export class Requests {
   #writeNow(channel: Channel, { envelope, replyTo, delivered }: Reply): void {
     const topic = replyTo ?? this.#topics.reply;
     const qos = channel.subscriptions.maxQos(topic);
-    const text = qos < 0 ? undefined : jsonOf(envelope);
-    if (text !== undefined) {
-      channel.publish(topic, Buffer.from(text), qos === 0 ? 0 : 1, delivered);
+    const bytes = qos < 0 ? undefined : jsonOf(envelope);
+    if (bytes !== undefined) {
+      channel.publish(topic, bytes, qos === 0 ? 0 : 1, delivered);
       return;
     }
     delivered(false);
-    if (qos >= 0) this.complain(channel, new SuperNodeError('SN_ERR_REQUEST', 'transaction: expected less depth'));
+    if (qos < 0) return;
+    const expected = 'reply: expected one that MQTT can carry, got too many bytes or too much depth';
+    this.complain(channel, new SuperNodeError('SN_ERR_REQUEST', expected));
   }
 
   #hears(channel: Channel, replyTo: string | undefined): boolean {
@@ -75,10 +77,11 @@ export class Requests {
   }
 }
 
-/** Undefined for what nests so deeply that it could be read but not be written. */
-function jsonOf(value: unknown): string | undefined {
+/** Undefined for what nests so deeply that it could be read but not be written, and for what no packet holds. */
+function jsonOf(value: unknown): Buffer | undefined {
   try {
-    return JSON.stringify(value);
+    const bytes = Buffer.from(JSON.stringify(value));
+    return bytes.length <= LIMITS.replyBytesMax ? bytes : undefined;
   } catch (error) {
     if (error instanceof RangeError) return undefined;
     throw error;

@@ -1,9 +1,10 @@
 import { connect } from 'node:net';
 import { Aedes } from 'aedes';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { encodePublish } from '../../src/transport/encode.js';
+import { encodePublish, encodeSubscribe } from '../../src/transport/encode.js';
 import { type App, connectApp, startTestNode, startTestPlugin, type TestNode } from '../fixtures/nodes.js';
 import { encodeConnect, RawClient } from '../fixtures/raw-client.js';
+import { waitFor } from '../fixtures/wait-for.js';
 
 /** What a review and a hostile tester found, each once broken. */
 describe('a node that was attacked before', () => {
@@ -127,6 +128,56 @@ describe('a node that was attacked before', () => {
     await new Promise((resolve) => socket.on('close', resolve));
     expect(bytes).toBe(4 + 50 * 4);
     expect((await app.ask('m/fetch/oneshot', { max: 100 })).data.entries).toHaveLength(50);
+  });
+
+  test('a fetch whose reply no packet could hold is refused, and its entries stay', async () => {
+    // Each `"` of the topic takes two bytes of JSON; the topic counts towards `max_bytes`.
+    const wide = await startTestNode('daemon', {
+      routes: [{ from: 'tele/#', task_id: 'wide' }],
+      queue: { length: 4_000 },
+    });
+    const reader = await connectApp(wide.port);
+    const topic = `tele/${'"'.repeat(60_000)}`;
+    for (let n = 0; n < 400; n++) await reader.client.publish(topic, 'x', { qos: 1 });
+    const { data } = await reader.ask('m/fetch/wide', { max: 10_000 });
+    expect(data.entries.length).toBeLessThan(20);
+    expect(data.entries.length + data.remaining).toBeLessThan(300);
+    reader.client.kill();
+    await wide.close();
+  });
+
+  test('a flood to a subscriber that leaves does not end the node', async () => {
+    const topic = fresh('backlog');
+    const frozen = await RawClient.connect(node.port, { clientId: fresh('frozen') });
+    await frozen.subscribe(`${topic}/#`);
+    frozen.socket.pause();
+    const payload = Buffer.alloc(1_000, 'x');
+    for (let n = 0; n < 20_000; n++) void app.client.publish(`${topic}/x`, payload);
+    await app.ask('m/stat');
+    frozen.kill();
+    await frozen.closed;
+    expect((await app.ask('m/stat')).status).toBe('ok');
+  });
+
+  test('of many connections with one client id that come at once, one stays', async () => {
+    for (let round = 0; round < 5; round++) {
+      const id = fresh('twins');
+      const twins = await Promise.all(
+        Array.from({ length: 20 }, () => RawClient.connect(node.port, { clientId: id, sendConnect: false })),
+      );
+      const both = Buffer.concat([
+        encodeConnect({ clientId: id }),
+        encodeSubscribe(1, [{ filter: `${id}/#`, qos: 1 }]),
+      ]);
+      for (const twin of twins) twin.write(both);
+      const gone = twins.map((twin) => twin.closed.then(() => 1));
+      let closed = 0;
+      for (const one of gone) one.then(() => closed++);
+      await waitFor(() => closed >= 19);
+      await app.ask('m/stat');
+      expect(closed).toBe(19);
+      for (const twin of twins) twin.kill();
+    }
   });
 
   test('pipelined SUBSCRIBEs do not pass the limit', async () => {

@@ -131,6 +131,18 @@ describe.each(NODE_KINDS)('a node as %s, given wrong input', (kind) => {
     ],
     ['an unknown field', 'm/cmd', '{"cmd":"start","task_id":"x1","worker":"worker","heartbeet":1}', 'SN_ERR_REQUEST'],
     ['a field of the wrong type', 'm/cmd', '{"cmd":"start","task_id":"x1","start_params":{}}', 'SN_ERR_REQUEST'],
+    [
+      'a NUL in the parameters',
+      'm/cmd',
+      '{"cmd":"start","task_id":"x1","worker":"worker","start_params":"a\\u0000b"}',
+      'SN_ERR_REQUEST',
+    ],
+    [
+      'a heartbeat under a second',
+      'm/cmd',
+      '{"cmd":"start","task_id":"x1","heartbeat_interval":500}',
+      'SN_ERR_REQUEST',
+    ],
     ['a number out of range', 'm/cmd', '{"cmd":"start","task_id":"x1","queue":{"length":0}}', 'SN_ERR_REQUEST'],
     ['an unknown signal', 'm/cmd', '{"cmd":"signal","task_id":"bystander","sig":"SIGNOPE"}', 'SN_ERR_REQUEST'],
     ['a reply_to elsewhere', 'm/cmd', '{"cmd":"workers","reply_to":"m/data/x"}', 'SN_ERR_REQUEST'],
@@ -261,7 +273,13 @@ describe('the web', () => {
   test('a text frame closes the connection [MQTT-6.0.0-1]', async () => {
     const socket = new WebSocket(node.wsUrl, 'mqtt');
     await new Promise((resolve) => socket.on('open', resolve));
-    socket.send('hello');
-    await new Promise((resolve) => socket.on('close', resolve));
+    socket.send(encodeConnect({ clientId: 'texter' }));
+    await new Promise((resolve) => socket.on('message', resolve));
+    const put = { topic: 'w/ch/texted', payload: utf8('x'), qos: 0, retain: false, dup: false, packetId: 0 } as const;
+    socket.send(encodePublish(put).toString('latin1'));
+    expect(await new Promise((resolve) => socket.on('close', resolve))).toBe(1003);
+    const app = await connectApp(node.port);
+    expect((await app.ask('m/stat/texted')).code).toBe('SN_ERR_TASK_UNKNOWN');
+    app.client.kill();
   });
 });

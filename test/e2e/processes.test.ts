@@ -207,30 +207,6 @@ test.skipIf(process.getuid?.() !== 0)('a worker runs as the user of its record, 
   expect(await line('1234')).toBe('1234');
 });
 
-test('from SIGKILL of a worker to its next process is not 10 ms more than a bare spawn', async () => {
-  const bare: number[] = [];
-  const ours: number[] = [];
-  start('exec sleep 1000', NOW);
-  await inGeneration(1);
-  for (let at = 0; at < 15; at += 1) {
-    const bareMs = performance.now();
-    const child = spawn('sleep', ['0'], { detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
-    await new Promise((resolve) => child.once('spawn', resolve));
-    bare.push(performance.now() - bareMs);
-    const { generation, pid } = supervisor.status(T1);
-    const killedMs = performance.now();
-    const again = new Promise<number>((resolve) => {
-      report.stateChanged = (status) => {
-        if (status.generation > generation && status.pid !== undefined) resolve(performance.now());
-      };
-    });
-    process.kill(Number(pid), 'SIGKILL');
-    ours.push((await again) - killedMs);
-  }
-  const median = (list: number[]) => list.sort((a, b) => a - b)[Math.floor(list.length / 2)] ?? 0;
-  expect(median(ours) - median(bare)).toBeLessThan(10);
-});
-
 test('each process has a session of its own, and its environment and nothing else', async () => {
   start('echo "env $(cat /proc/$$/environ | tr "\\0" " ")"; exec sleep 1000', { env: { COLOUR: 'green' } });
   const text = await line('env');
