@@ -79,7 +79,7 @@ async function measure({ name, topic, subscribe, qos, payloadBytes }) {
   const node = results.node.map(({ us }) => us);
   const plain = results.plain.map(({ us }) => us);
   const ratio = pairedRatio(node, plain);
-  const lost = results.node.concat(results.plain).reduce((sum, each) => sum + each.lost, 0);
+  const share = (runs) => ((100 * runs.reduce((sum, { lost }) => sum + lost, 0)) / (runs.length * messages)).toFixed(1);
   const mib = (kb) => Math.round(kb / 1_024);
   const row = {
     case: name,
@@ -88,7 +88,7 @@ async function measure({ name, topic, subscribe, qos, payloadBytes }) {
     ratio: ratio.toFixed(2),
     [`goal ≤ ${GOAL}`]: met(ratio <= GOAL),
     'peak RSS MiB, Aedes / node': `${mib(peakKb.plain)} / ${mib(peakKb.node)}`,
-    lost,
+    'lost %, Aedes / node': `${share(results.plain)} / ${share(results.node)}`,
   };
   return { row, detail: { name, results, peakKb } };
 }

@@ -6,6 +6,7 @@ import { openMqtt, publishFrame } from './mqtt.mjs';
 
 const PIECE_BYTES = 65_536;
 const LIMIT_MS = 120_000;
+const STALL_MS = 2_000;
 
 process.on('message', async (order) => {
   try {
@@ -72,15 +73,21 @@ async function pipeline(client, topic, payload, count, windowMax, limitMs) {
   await reached(client, () => client.acks, count, limitMs, topUp);
 }
 
-/** Resolves when `value()` is `target`, or after `limitMs`. */
+/** Resolves when `value()` is `target`, has stood still for 2 s (what was dropped will not come), or after `limitMs`. */
 function reached(client, value, target, limitMs, onProgress = () => undefined) {
   return new Promise((resolve, reject) => {
     const end = (settle, outcome) => {
-      clearTimeout(timer);
+      clearTimeout(limit);
+      clearInterval(watch);
       client.onProgress = () => undefined;
       settle(outcome);
     };
-    const timer = setTimeout(() => end(resolve), limitMs);
+    const limit = setTimeout(() => end(resolve), limitMs);
+    let seen = -1;
+    const watch = setInterval(() => {
+      if (value() === seen) end(resolve);
+      seen = value();
+    }, STALL_MS);
     client.onProgress = (error) => {
       if (error) return end(reject, error);
       onProgress();

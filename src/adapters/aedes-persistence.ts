@@ -69,10 +69,13 @@ export function guardPersistence(
     return true;
   };
 
-  persistence.subscriptionsByTopic = async (topic) =>
-    oncePerSession(await subscriptionsByTopic.call(persistence, topic), topic);
+  persistence.subscriptionsByTopic = (topic) =>
+    subscriptionsByTopic
+      .call(persistence, topic)
+      .then((subscriptions) => (subscriptions.length === 0 ? subscriptions : oncePerSession(subscriptions, topic)));
 
   persistence.outgoingEnqueueCombi = async (subscriptions, packet) => {
+    if (subscriptions.length === 0) return;
     const admitted = subscriptions.filter(({ clientId }) => admit(clientId, packet));
     for (const qos of [1, 2]) {
       const same = admitted.filter((subscription) => Math.min(packet.qos, subscription.qos) === qos);

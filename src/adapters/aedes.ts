@@ -8,6 +8,7 @@ import { Channel, type Identity } from '../transport/channel.js';
 import type { Qos } from '../transport/packet-type.js';
 import type { Subscription } from '../transport/subscribe-packet.js';
 import { guardDelivery } from './aedes-delivery.js';
+import { Hearing } from './aedes-hearing.js';
 import { guardPersistence } from './aedes-persistence.js';
 
 /** Passwords of this form are worker tokens and never the host's to judge. */
@@ -55,11 +56,13 @@ export class AedesAdapter {
   /** What the host's rules made of a filter that the channel asked about before the broker does. */
   readonly #approved = new WeakMap<Channel, Map<string, Subscription>>();
   readonly #clients = new Map<Channel, Client>();
+  readonly #hearing: Hearing;
   #attached = false;
   #liveBytes = 0;
 
   constructor(broker: Aedes, host: AedesHost, log: Logger) {
     this.#broker = broker;
+    this.#hearing = new Hearing(broker);
     this.#host = host;
     this.#log = log;
   }
@@ -75,6 +78,7 @@ export class AedesAdapter {
       this.#notKept(clientId, packet.brokerCounter),
     );
     if (undo) this.#undo.push(undo);
+    this.#undo.push(this.#hearing.start());
     this.#unboundEmitter();
   }
 
@@ -112,10 +116,13 @@ export class AedesAdapter {
       this.#host.event('live_dropped', { topic });
       return;
     }
+    // Most tasks are fetched from, and nobody listens: then there is nothing to tell, and nothing that keeps it.
+    if (live && qos === 0 && !retain && !this.#hearing.isHeard(topic)) return;
     const bytes = Buffer.from(payload);
-    if (live) this.#liveBytes += bytes.length;
+    const cost = live ? bytes.length + LIMITS.liveOverheadBytes : 0;
+    this.#liveBytes += cost;
     this.#broker.publish({ cmd: 'publish', topic, payload: bytes, qos, retain, dup: false }, (error) => {
-      if (live) this.#liveBytes -= bytes.length;
+      this.#liveBytes -= cost;
       if (error) this.#log.warn({ err: error, topic }, 'the broker did not take a message of the node');
     });
   }

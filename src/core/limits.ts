@@ -92,6 +92,8 @@ export const LIMITS = {
   slowAfterMs: 1_000,
   /** Live copies (`m/data`, `m/log`) on their way through the broker; more are dropped and counted. */
   liveBytesMax: 16_777_216,
+  /** What such a copy costs beside its payload, about. */
+  liveOverheadBytes: 512,
   /** Messages and their bytes that the broker keeps for one stored session; more are dropped and counted. */
   offlineMessagesMax: 1_000,
   offlineBytesMax: 16_777_216,

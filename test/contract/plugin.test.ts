@@ -156,6 +156,37 @@ describe('a node on a host’s broker', () => {
     await node.command({ cmd: 'stop', task_id: 'sleeper' });
   });
 
+  test('live copies reach who comes later, a host that watches, and are made for nobody else', async () => {
+    const broker = await Aedes.createBroker();
+    const node = await plugin(broker);
+    const client = await RawClient.connect(node.port, { clientId: 'late' });
+    await client.publish('w/ch/heard', 'one', { qos: 0 });
+    await client.ping();
+    await client.subscribe('m/data/heard');
+    await client.publish('w/ch/heard', 'two', { qos: 0 });
+    expect(String((await client.waitForPublishes(1))[0]?.payload)).toBe('two');
+    await client.unsubscribe('m/data/heard');
+    const watched: string[] = [];
+    broker.on('publish', ({ topic }) => watched.push(topic));
+    await client.publish('w/ch/heard', 'three', { qos: 0 });
+    await client.ping();
+    expect(watched).toContain('m/data/heard');
+    const inside = new Promise<string>((resolve) => {
+      broker.removeAllListeners('publish');
+      broker.subscribe(
+        'm/data/+',
+        ({ payload }, done) => {
+          resolve(String(payload));
+          done();
+        },
+        () => undefined,
+      );
+    });
+    await client.publish('w/ch/heard', 'four', { qos: 0 });
+    expect(await inside).toBe('four');
+    client.kill();
+  });
+
   test('options that are not valid say where, what was expected and what came', async () => {
     const broker = await Aedes.createBroker();
     await expect(attach(broker, { queue: { length: 0 } })).rejects.toMatchObject({
