@@ -1,4 +1,5 @@
 import type { Client } from 'aedes';
+import { LIMITS } from '../core/limits.js';
 import type { Channel } from '../transport/channel.js';
 
 interface DeliveredPacket {
@@ -26,12 +27,20 @@ interface ClientInternals {
  *    the highest counter seen. Ours is the last packet, which still makes overlapping filters one delivery.
  *  - The QoS is the highest among the filters that match, and never above it [MQTT-3.3.5-1].
  *  - Packet ids come from the channel's allocator.
+ *  - Aedes reads retained messages ahead, so a live one can overtake an older retained one, and the subscriber would
+ *    end with the old state. Of our own topics, where what is live is what is retained, the late copy is left out.
  *  - A client that does not read holds nobody up for longer than `slowAfterMs`: then it misses QoS 0 messages.
  *
  *  @param slow Told for each message that such a client missed. */
-export function guardDelivery(client: Client, channel: Channel, slow: (channel: Channel) => void): boolean {
+export function guardDelivery(
+  client: Client,
+  channel: Channel,
+  isOurs: (topic: string) => boolean,
+  slow: (channel: Channel) => void,
+): boolean {
   if (!hasInternals(client)) return false;
   const { deliver0, deliverQoS } = client;
+  const { heardLive } = channel;
   let lastBroker: string | undefined;
   let lastCounter: number | undefined;
   const deliver: Deliver = (packet, done) => {
@@ -44,6 +53,10 @@ export function guardDelivery(client: Client, channel: Channel, slow: (channel: 
       lastBroker = packet.brokerId;
       lastCounter = packet.brokerCounter;
       delete client.duplicates[packet.brokerId];
+      if (isOurs(packet.topic) && heardLive.size < LIMITS.topicCacheMax) heardLive.add(packet.topic);
+    } else if (packet.retain && heardLive.has(packet.topic)) {
+      setImmediate(done);
+      return;
     }
     const granted = channel.subscriptions.maxQos(packet.topic);
     // Aedes finds retained `$…` messages for a leading wildcard too [MQTT-4.7.2-1].

@@ -104,7 +104,8 @@ export class AedesAdapter {
     const client = this.#broker.handle(channel, request);
     this.#clients.set(channel, client);
     channel.once('close', () => this.#clients.delete(channel));
-    if (!guardDelivery(client, channel, (slow) => this.#host.event('slow_client', { client_id: slow.clientId }))) {
+    const slow = (one: Channel) => this.#host.event('slow_client', { client_id: one.clientId });
+    if (!guardDelivery(client, channel, (topic) => this.#host.isOurs(topic), slow)) {
       this.#log.error({}, 'this Aedes is not one we know: packet ids and deliveries are its own');
     }
   }
@@ -221,6 +222,7 @@ export class AedesAdapter {
       const approved = this.#approved.get(channel)?.get(subscription.topic);
       if (approved) {
         this.#approved.get(channel)?.delete(subscription.topic);
+        channel.heardLive.clear();
         channel.subscriptions.add(approved.filter, subscription.qos);
         done(null, { ...subscription, topic: approved.filter });
         return;

@@ -38,6 +38,8 @@ export class Channel extends Duplex {
   identity: Identity = { role: 'operator' };
   /** Counters of messages that the broker could not keep for this session, and so must not deliver. */
   readonly missed = new Set<number>();
+  /** Topics of the node that came live since the last SUBSCRIBE: what is retained of them is older by now. */
+  readonly heardLive = new Set<string>();
   /** Clock time of the last byte from the peer. */
   lastSeenMs: number;
   /** Names this connection among all of this node. */
