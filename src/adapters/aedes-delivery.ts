@@ -1,5 +1,6 @@
 import type { Client } from 'aedes';
 import { LIMITS } from '../core/limits.js';
+import { hasMethods } from '../core/shape.js';
 import type { Channel } from '../transport/channel.js';
 
 interface DeliveredPacket {
@@ -91,8 +92,7 @@ export function guardDelivery(
 
 function hasInternals(client: object): client is ClientInternals {
   return (
-    typeof Reflect.get(client, 'deliver0') === 'function' &&
-    typeof Reflect.get(client, 'deliverQoS') === 'function' &&
+    hasMethods(client, 'deliver0', 'deliverQoS') &&
     typeof Reflect.get(client, 'duplicates') === 'object' &&
     Object.hasOwn(client, '_nextId')
   );

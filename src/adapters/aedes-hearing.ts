@@ -1,6 +1,7 @@
 import type { Aedes } from 'aedes';
 import { LIMITS } from '../core/limits.js';
 import type { Cancel } from '../core/ports.js';
+import { hasMethods } from '../core/shape.js';
 
 /** The parts of mqemitter that tell who listens (mqemitter 7, mqemitter.js). */
 interface Emitter {
@@ -59,13 +60,5 @@ export class Hearing {
 }
 
 function isEmitter(value: unknown): value is Emitter {
-  if (typeof value !== 'object' || value === null) return false;
-  const matcher: unknown = Reflect.get(value, '_matcher');
-  return (
-    typeof Reflect.get(value, 'on') === 'function' &&
-    typeof Reflect.get(value, 'removeListener') === 'function' &&
-    typeof matcher === 'object' &&
-    matcher !== null &&
-    typeof Reflect.get(matcher, 'match') === 'function'
-  );
+  return hasMethods(value, 'on', 'removeListener') && hasMethods(Reflect.get(value, '_matcher'), 'match');
 }

@@ -1,4 +1,5 @@
 import type { Cancel } from '../core/ports.js';
+import { hasMethods } from '../core/shape.js';
 import { NOWHERE_ROOT } from '../core/topics.js';
 
 interface StoredSubscription {
@@ -127,11 +128,5 @@ function oncePerSession(subscriptions: readonly StoredSubscription[], topic: str
 }
 
 function isPersistence(value: unknown): value is Persistence {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    ['subscriptionsByTopic', 'outgoingEnqueueCombi', 'outgoingUpdate', 'outgoingClearMessageId'].every(
-      (name) => typeof Reflect.get(value, name) === 'function',
-    )
-  );
+  return hasMethods(value, 'subscriptionsByTopic', 'outgoingEnqueueCombi', 'outgoingUpdate', 'outgoingClearMessageId');
 }

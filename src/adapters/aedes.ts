@@ -3,18 +3,16 @@ import type { Duplex } from 'node:stream';
 import type { Aedes, AuthenticateError, Client, PublishPacket } from 'aedes';
 import { LIMITS } from '../core/limits.js';
 import type { Logger } from '../core/ports.js';
+import { hasMethods } from '../core/shape.js';
 import { NOWHERE_ROOT } from '../core/topics.js';
+import { WORKER_TOKEN_PREFIX } from '../core/worker-token.js';
 import { Channel, type Identity } from '../transport/channel.js';
+import { CONNACK_CODE } from '../transport/encode.js';
 import type { Qos } from '../transport/packet-type.js';
 import type { Subscription } from '../transport/subscribe-packet.js';
 import { guardDelivery } from './aedes-delivery.js';
 import { Hearing } from './aedes-hearing.js';
 import { guardPersistence } from './aedes-persistence.js';
-
-/** Passwords of this form are worker tokens and never the host's to judge. */
-const TOKEN_PREFIX = 'snw_';
-
-const BAD_CREDENTIALS = 4;
 
 /** Turns that closing clients get for their last wills. */
 const CLOSING_TURNS_MAX = 100;
@@ -194,7 +192,7 @@ export class AedesAdapter {
     this.#replace('authenticate', (client, username, password, done) => {
       const channel = channelOf(client);
       const token = password?.toString() ?? '';
-      if (!channel || !token.startsWith(TOKEN_PREFIX)) {
+      if (!channel || !token.startsWith(WORKER_TOKEN_PREFIX)) {
         authenticate.call(broker, client, username, password, done);
         return;
       }
@@ -215,7 +213,7 @@ export class AedesAdapter {
     this.#replace('authorizeSubscribe', (client, subscription, done) => {
       const channel = channelOf(client);
       if (!channel) {
-        if (subscription.topic.startsWith('$SN/')) done(null, null);
+        if (subscription.topic.startsWith(NOWHERE_ROOT)) done(null, null);
         else authorizeSubscribe.call(broker, client, subscription, done);
         return;
       }
@@ -327,7 +325,7 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 }
 
 function badCredentials(): AuthenticateError {
-  return Object.assign(new Error('a token of no running worker'), { returnCode: BAD_CREDENTIALS });
+  return Object.assign(new Error('a token of no running worker'), { returnCode: CONNACK_CODE.badCredentials });
 }
 
 function drop(packet: PublishPacket): void {
@@ -339,5 +337,5 @@ function drop(packet: PublishPacket): void {
 function hasRetainedStream(
   value: unknown,
 ): value is { createRetainedStreamCombi(filters: string[]): AsyncIterable<{ topic: string }> } {
-  return typeof value === 'object' && value !== null && 'createRetainedStreamCombi' in value;
+  return hasMethods(value, 'createRetainedStreamCombi');
 }

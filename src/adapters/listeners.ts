@@ -8,7 +8,7 @@ import {
 import { createServer as createTcpServer, type Server } from 'node:net';
 import type { Duplex } from 'node:stream';
 import websocket from 'websocket-stream';
-import { DEFAULT_HOST } from '../core/address.js';
+import { DEFAULT_HOST, urlHost } from '../core/address.js';
 import { SuperNodeError } from '../core/errors.js';
 import type { Logger } from '../core/ports.js';
 import type { ListenerWire } from '../core/schema.js';
@@ -47,12 +47,11 @@ export async function openListener(options: ListenerOptions): Promise<OpenListen
   server.on('error', (error) => log.error({ err: error, host, port }, 'a listener met an error'));
   const address = server.address();
   const usedPort = typeof address === 'object' && address ? address.port : port;
-  const named = host.includes(':') ? `[${host}]` : host;
   return {
     type,
     host,
     port: usedPort,
-    url: type === 'mqtt' ? `mqtt://${named}:${usedPort}` : `ws://${named}:${usedPort}${MQTT_PATH}`,
+    url: type === 'mqtt' ? `mqtt://${urlHost(host)}:${usedPort}` : `ws://${urlHost(host)}:${usedPort}${MQTT_PATH}`,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

@@ -1,10 +1,5 @@
 import pidusage from 'pidusage';
-
-interface ProcessUsage {
-  /** Share of one core since the last sample; 100 is one whole core. */
-  readonly cpuPercent: number;
-  readonly rssKb: number;
-}
+import type { ProcessUsage } from '../core/ports.js';
 
 const NONE: ReadonlyMap<number, ProcessUsage> = new Map();
 

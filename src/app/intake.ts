@@ -4,6 +4,7 @@ import type { Clock } from '../core/ports.js';
 import type { TaskId, Topics } from '../core/topics.js';
 import type { Queues } from '../queues/queues.js';
 import type { TaskQueue } from '../queues/task-queue.js';
+import type { Qos } from '../transport/packet-type.js';
 import type { PutSink } from '../transport/ports.js';
 
 /** A sign of life through a put need not be told for each of a thousand puts. */
@@ -37,7 +38,7 @@ export class TaskIntake implements PutSink {
     this.#dataTopic = ports.topics.data(taskId);
   }
 
-  put(payload: Uint8Array, qos: 0 | 1 | 2, topic: string | undefined): undefined {
+  put(payload: Uint8Array, qos: Qos, topic: string | undefined): undefined {
     const { queues, clock } = this.#ports;
     const stored = queues.put(this.#queue, payload, topic);
     if (this.#queue.dropped > this.#droppedTold) this.#tellDropsSoon();

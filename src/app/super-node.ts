@@ -46,6 +46,7 @@ export class SuperNode {
   readonly #log: Logger;
   readonly #config: NodeConfig;
   readonly #name: string;
+  readonly #version = packageVersion();
   readonly #topics: Topics;
   readonly #queues: Queues;
   readonly #supervisor: Supervisor;
@@ -100,7 +101,7 @@ export class SuperNode {
     });
     const board = new NodeStatusBoard({
       name: this.#name,
-      version: packageVersion(),
+      version: this.#version,
       clock,
       supervisor: this.#supervisor,
       queues: this.#queues,
@@ -153,7 +154,7 @@ export class SuperNode {
     await this.#clearUnknown(new Set(tasks.map(({ taskId }) => taskId)));
     this.#announcer.info({
       name: this.#name,
-      version: packageVersion(),
+      version: this.#version,
       prefix: this.#topics.prefix,
       started_ts: this.#clock.wallNow(),
       limits: { packet_bytes: this.#hub.packetBytesMax, connections: this.#hubLimits().connectionsMax },

@@ -1,11 +1,5 @@
 import { LIMITS } from '../core/limits.js';
-import type { Cancel, Clock } from '../core/ports.js';
-
-export interface ProcessUsage {
-  /** Share of one core since the sample before; 100 is one whole core. */
-  readonly cpuPercent: number;
-  readonly rssKb: number;
-}
+import type { Cancel, Clock, ProcessUsage } from '../core/ports.js';
 
 export interface UsagePorts {
   readonly clock: Clock;

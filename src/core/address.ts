@@ -9,6 +9,16 @@ export function isLoopback(host: string): boolean {
   return host === '::1' || host.toLowerCase() === 'localhost';
 }
 
+/** A host as URLs write it: an IPv6 address in brackets (RFC 3986 §3.2.2). */
+export function urlHost(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
+}
+
+/** The other way: a host of a URL or a `Host` header, its port taken off before. */
+export function bareHost(host: string): string {
+  return host.replace(/^\[|\]$/g, '');
+}
+
 /** A URL for people to read: without the credentials that may stand in it. */
 export function shownUrl(url: string): string {
   return url.replace(/\/\/[^/]*@/, '//');

@@ -40,6 +40,8 @@ export const LIMITS = {
   tickMs: 50,
   /** A tick this late means the node itself was stopped: silences are forgiven by as much. */
   loopLagMs: 250,
+  /** Silence over so many keepalives or heartbeats ends a connection [MQTT-3.1.2-24]. */
+  keepaliveTolerance: 1.5,
   /** Keepalive of a worker that asks for none and has no `heartbeat_interval`. Seconds. */
   workerKeepaliveS: 60,
   /** A worker whose last channel closed may come back for so long before it counts as dead. */

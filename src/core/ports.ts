@@ -80,6 +80,13 @@ export interface ProcessSpawner {
   signal(identity: ProcessIdentity, signal: string): SignalResult;
 }
 
+/** What a process takes, as of a sample. */
+export interface ProcessUsage {
+  /** Share of one core since the sample before; 100 is one whole core. */
+  readonly cpuPercent: number;
+  readonly rssKb: number;
+}
+
 /** A child as the journal remembers it across a crash of the node. */
 export interface ChildRecord {
   readonly taskId: string;

@@ -90,14 +90,12 @@ export class Queues {
     const fetched = this.#take(options);
     if (fetched.entries.length > 0 || waitMs === 0 || signal?.aborted) return Promise.resolve(fetched);
     return new Promise((resolve) => {
-      const end = this.#waiters.add(taskId, {
-        serve: () => {
-          const served = this.#take(options);
-          if (served.entries.length > 0) answer(served);
-        },
-        giveUp: () => answer(this.#nothing(options)),
-      });
       const giveUp = () => answer(this.#nothing(options));
+      const serve = () => {
+        const served = this.#take(options);
+        if (served.entries.length > 0) answer(served);
+      };
+      const end = this.#waiters.add(taskId, { serve, giveUp });
       const cancelTimer = this.#clock.after(waitMs, giveUp);
       signal?.addEventListener('abort', giveUp);
       const answer = (result: Fetched) => {

@@ -25,12 +25,7 @@ export class Router {
     const place: ReplyPlace = { transaction: undefined, replyTo: undefined };
     try {
       refuseForeign(request);
-      // Raw bytes for a worker are not ours to read; everything else is a JSON object.
-      const body = request.kind === 'task-cmd' ? {} : parseBody(request.payload);
-      place.transaction = body.transaction;
-      const replyTo = replyToOf(body);
-      const heard = request.hears(replyTo);
-      place.replyTo = replyTo;
+      const { body, heard } = readBody(request, place);
       return await this.#run(request, body, place, heard);
     } catch (thrown) {
       const error = this.#explain(thrown);
@@ -42,9 +37,7 @@ export class Router {
   refuse(request: Request, error: SuperNodeError): Reply {
     const place: ReplyPlace = { transaction: undefined, replyTo: undefined };
     try {
-      const body = parseBody(request.payload);
-      place.transaction = body.transaction;
-      if (request.hears(replyToOf(body))) place.replyTo = replyToOf(body);
+      if (!readBody(request, place).heard) place.replyTo = undefined;
     } catch (thrown) {
       this.#log.debug({ err: thrown }, 'a refused request could not be read either');
     }
@@ -120,6 +113,18 @@ interface ReplyPlace {
   replyTo: string | undefined;
 }
 
+/** Reads what the request says and where its answer goes; on a throw `place` holds what could be read until then.
+ *  @throws SuperNodeError SN_ERR_JSON, SN_ERR_REQUEST */
+function readBody(request: Request, place: ReplyPlace): { body: Record<string, unknown>; heard: boolean } {
+  // Raw bytes for a worker are not ours to read; everything else is a JSON object.
+  const body = request.kind === 'task-cmd' ? {} : parseBody(request.payload);
+  place.transaction = body.transaction;
+  const replyTo = typeof body.reply_to === 'string' ? body.reply_to : undefined;
+  const heard = request.hears(replyTo);
+  place.replyTo = replyTo;
+  return { body, heard };
+}
+
 function reply(place: ReplyPlace, envelope: Envelope, delivered: Reply['delivered'] = ignore): Reply {
   const { transaction, replyTo } = place;
   return { envelope: transaction === undefined ? envelope : { ...envelope, transaction }, replyTo, delivered };
@@ -132,10 +137,6 @@ function refuseForeign({ caller, kind }: Request): void {
     'SN_ERR_FORBIDDEN',
     `m/${kind === 'task-cmd' ? 'cmd/<task>' : kind}: expected an app or operator, got the worker of ${caller.taskId}`,
   );
-}
-
-function replyToOf(body: Record<string, unknown>): string | undefined {
-  return typeof body.reply_to === 'string' ? body.reply_to : undefined;
 }
 
 function fetchedToWire(lease: Lease, base64: boolean) {

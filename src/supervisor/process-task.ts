@@ -2,6 +2,7 @@ import { asSuperNodeError, SuperNodeError } from '../core/errors.js';
 import type { ChildRecord, ProcessListener } from '../core/ports.js';
 import { argvOf, type TaskRecord } from '../core/task-record.js';
 import type { TaskId } from '../core/topics.js';
+import { WORKER_TOKEN_PREFIX } from '../core/worker-token.js';
 import { Answers } from './answers.js';
 import { type LastExit, noticeData } from './notices.js';
 import { sameText } from './same-text.js';
@@ -234,7 +235,7 @@ export class ProcessTask {
   #spawn(generation: number): void {
     const { random, journal, spawner } = this.#ports;
     const { taskId, record } = this;
-    const token = `snw_${random.secret(TOKEN_BYTES)}`;
+    const token = `${WORKER_TOKEN_PREFIX}${random.secret(TOKEN_BYTES)}`;
     const run = new WorkerRun(record, generation, random.hash(token), this.#ports);
     this.#run = run;
     const argv = argvOf(record);

@@ -215,7 +215,7 @@ function wentAway(worker: Ready, policy: WorkerPolicy): Step {
 
 function brokeOff(worker: Ready, policy: WorkerPolicy): Step {
   const heartbeatMs = policy.heartbeatMs || LIMITS.workerKeepaliveS * 1_000;
-  const ms = Math.min(LIMITS.channelGraceMs, 1.5 * heartbeatMs);
+  const ms = Math.min(LIMITS.channelGraceMs, LIMITS.keepaliveTolerance * heartbeatMs);
   return { worker: { ...worker, channel: 'grace' }, effects: [{ do: 'setTimer', name: 'channelGrace', ms }] };
 }
 
@@ -229,10 +229,7 @@ function stale(worker: Ready, idleMs: number, context: Context): Step {
 function stopping(worker: Stopping, event: WorkerEvent, context: Context): Step {
   switch (event.type) {
     case 'start':
-      // Only a stop can be turned round; a restart starts by itself, and a removed task is no more.
-      return worker.next.do === 'stop'
-        ? { worker: { ...worker, next: { do: 'start' } }, effects: [] }
-        : ignored(worker);
+      return turnedRound(worker);
     case 'stop':
     case 'restart':
     case 'remove':
@@ -308,9 +305,7 @@ function backingOff(worker: BackingOff, event: WorkerEvent, context: Context): S
 function unkillable(worker: Unkillable, event: WorkerEvent, context: Context): Step {
   switch (event.type) {
     case 'start':
-      return worker.next.do === 'stop'
-        ? { worker: { ...worker, next: { do: 'start' } }, effects: [] }
-        : ignored(worker);
+      return turnedRound(worker);
     case 'stop':
     case 'restart':
     case 'remove': {
@@ -341,6 +336,11 @@ function unkillable(worker: Unkillable, event: WorkerEvent, context: Context): S
 function startSeen({ next }: Stopping): Step['effects'] {
   const later = next.do === 'restart' && next.cause === 'command';
   return later ? [] : [{ do: 'answer', command: 'restart', outcome: 'done' }];
+}
+
+/** Only a stop can be turned round; a restart starts by itself, and a removed task is no more. */
+function turnedRound(worker: Stopping | Unkillable): Step {
+  return worker.next.do === 'stop' ? { worker: { ...worker, next: { do: 'start' } }, effects: [] } : ignored(worker);
 }
 
 /** A command to a worker that is on its way out: the last one decides what follows, but nothing undoes a remove. */

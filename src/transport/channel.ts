@@ -129,9 +129,7 @@ export class Channel extends Duplex {
     if (this.phase === 'ready' || this.destroyed) return;
     this.phase = 'ready';
     this.session.ids.resumed();
-    const held = this.#heldBack;
-    this.#heldBack = [];
-    for (const write of held) write();
+    this.#writeHeldBack();
     this.#host.ready(this);
   }
 
@@ -205,15 +203,21 @@ export class Channel extends Duplex {
     this.outbound.flush();
     this.outbound.release();
     // Until it is accepted, a connection only looks at a session that may be somebody's.
-    if (this.phase !== 'connecting') this.session.ids.connectionEnded();
-    if (this.phase !== 'connecting' && this.connect && !this.connect.clean) this.#host.sessions.ended(this.clientId);
-    const held = this.#heldBack;
-    this.#heldBack = [];
-    for (const write of held) write();
+    if (this.phase !== 'connecting') {
+      this.session.ids.connectionEnded();
+      if (this.connect?.clean === false) this.#host.sessions.ended(this.clientId);
+    }
+    this.#writeHeldBack();
     this.#abort.abort();
     this.#closeLink();
     this.#host.ended(this, this.#end);
     done(error);
+  }
+
+  #writeHeldBack(): void {
+    const held = this.#heldBack;
+    this.#heldBack = [];
+    for (const write of held) write();
   }
 
   /** What was written still goes out, for a while: the reason of an end is often its last packet. */

@@ -1,7 +1,7 @@
 import { LIMITS } from '../core/limits.js';
 
 /** The broker allows one and a half times the keepalive [MQTT-3.1.2-24]; heartbeats are held to the same. */
-const TOLERANCE = 1.5;
+const TOLERANCE = LIMITS.keepaliveTolerance;
 
 /** The longest silence of a connection before it counts as frozen. Milliseconds, Infinity: none.
  *  @param keepaliveS What the client asked for, 0: nothing.

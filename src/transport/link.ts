@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { hasMethods } from '../core/shape.js';
 
 export interface LinkListener {
   data(chunk: Buffer): void;
@@ -86,9 +87,5 @@ function webSocketBelow(stream: Duplex): PausableSocket | undefined {
 }
 
 function isPausable(value: unknown): value is PausableSocket {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    ['pause', 'resume', 'terminate'].every((name) => typeof Reflect.get(value, name) === 'function')
-  );
+  return hasMethods(value, 'pause', 'resume', 'terminate');
 }

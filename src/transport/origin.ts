@@ -1,4 +1,4 @@
-import { isLoopback } from '../core/address.js';
+import { bareHost, isLoopback, urlHost } from '../core/address.js';
 
 export interface ListenerNames {
   /** The address or name it binds, as configured. */
@@ -28,8 +28,7 @@ export function refuseSource(source: RequestSource, names: ListenerNames): strin
 /** The port may be another one: a tunnel to the same machine. */
 function isNameOf(hostHeader: string, bound: string): boolean {
   const name = hostHeader.toLowerCase().replace(/:\d+$/, '');
-  const boundName = bound.includes(':') ? `[${bound}]` : bound.toLowerCase();
-  return name === boundName || isLoopback(name.replace(/^\[|\]$/g, ''));
+  return name === urlHost(bound).toLowerCase() || isLoopback(bareHost(name));
 }
 
 function originHost(origin: string): string | undefined {

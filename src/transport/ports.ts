@@ -2,6 +2,7 @@ import type { SuperNodeError } from '../core/errors.js';
 import type { TaskId, WorkerReport } from '../core/topics.js';
 import type { Reply, Request } from '../router/request.js';
 import type { Channel } from './channel.js';
+import type { Qos } from './packet-type.js';
 import type { Subscription } from './subscribe-packet.js';
 
 /** What the transport tells the supervisor about connections, and asks it. */
@@ -22,7 +23,7 @@ export interface Liveness {
 export interface PutSink {
   /** Takes one entry; the bytes are valid only during the call. Undefined: it is in the queue, or dropped by the
    *  task's policy and counted; a promise: it will be. */
-  put(payload: Uint8Array, qos: 0 | 1 | 2, topic: string | undefined): undefined | Promise<void>;
+  put(payload: Uint8Array, qos: Qos, topic: string | undefined): undefined | Promise<void>;
 }
 
 export interface Intake {

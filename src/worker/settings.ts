@@ -1,4 +1,4 @@
-import { isLoopback } from '../core/address.js';
+import { bareHost, isLoopback } from '../core/address.js';
 import { mismatch, type SuperNodeError } from '../core/errors.js';
 import { Topics, taskIdOf } from '../core/topics.js';
 
@@ -52,7 +52,7 @@ export function settingsOf(given: SettingsGiven, env: NodeJS.ProcessEnv): Settin
     keepaliveS,
     topics: new Topics(given.prefix ?? env.SN_TOPIC_PREFIX ?? ''),
     startParams: given.startParams ?? env.SN_START_PARAMS ?? '',
-    reconnectMs: isLoopback(new URL(url).hostname.replace(/^\[|\]$/g, '')) ? RECONNECT_LOOPBACK_MS : RECONNECT_MS,
+    reconnectMs: isLoopback(bareHost(new URL(url).hostname)) ? RECONNECT_LOOPBACK_MS : RECONNECT_MS,
   };
 }
 

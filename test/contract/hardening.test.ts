@@ -256,7 +256,7 @@ describe('a node that ends', () => {
     });
     await node.node?.close();
     await Promise.all([forger.closed, honest.closed]);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await waitFor(() => published.includes('own/will'));
     expect(published.filter((topic) => topic === 'm/state/forged')).toEqual([]);
     expect(published).toContain('own/will');
     const late = await RawClient.connect(node.port, { clientId: 'late' });

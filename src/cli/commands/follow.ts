@@ -52,7 +52,7 @@ async function follow(
 ): Promise<void> {
   await withNode(addressOf(options, io.env), io, async (node) => {
     const { topics } = node;
-    const filter = kind === 'event' ? topics.event : `${topics.prefix}m/${kind}/${task ?? '+'}`;
+    const filter = kind === 'event' ? topics.event : topics[kind](task ?? '+');
     await node.listen(filter, (topic, payload, retained) =>
       show(topic.slice(topic.lastIndexOf('/') + 1), payload, retained),
     );
