@@ -1,5 +1,6 @@
 // A worker in Node: reads the machine it runs on once a second and puts what it read as one JSON entry.
-// The pace in milliseconds comes from start_params, and later from a command: {"interval_ms": 500}.
+// The pace in milliseconds comes from start_params, and later from a command: {"interval_ms": 500}. A call that names a
+// field is answered with its last reading; an empty one with all of it.
 import { readdir, readFile } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import { connectWorker } from 'super-node/worker';
@@ -9,8 +10,9 @@ const SECTOR_BYTES = 512; // the unit of /proc/diskstats on every device, proc(5
 
 let intervalMs = paceOf(process.env.SN_START_PARAMS || INTERVAL_MS.default) ?? INTERVAL_MS.default;
 let ending = false;
+let latest;
 
-const worker = await connectWorker({ onCommand });
+const worker = await connectWorker({ onCommand, onCall });
 process.once('SIGTERM', end);
 process.once('SIGINT', end);
 await worker.ready();
@@ -22,7 +24,8 @@ while (!ending) {
   next = Math.max(next + intervalMs, performance.now());
   await pause(next - performance.now());
   const now = await read();
-  if (!ending) await worker.put(entryOf(before, now)).catch(unlessEnding);
+  latest = entryOf(before, now);
+  if (!ending) await worker.put(latest).catch(unlessEnding);
   before = now;
 }
 
@@ -45,6 +48,17 @@ function onCommand(payload) {
   }
   intervalMs = pace;
   console.log(`reading the host each ${intervalMs} ms`);
+}
+
+/** @param {Buffer} payload */
+function onCall(payload) {
+  const field = payload.toString();
+  if (latest === undefined) throw new Error('nothing was read yet, ask again in a moment');
+  if (field === '') return latest;
+  if (!Object.hasOwn(latest, field)) {
+    throw new Error(`expected one of ${Object.keys(latest).join(' ')}, got ${JSON.stringify(field.slice(0, 60))}`);
+  }
+  return latest[field];
 }
 
 function paceOf(value) {

@@ -2,7 +2,8 @@
 """A worker in Python on paho-mqtt (1.6 or 2.x), written from docs/protocol.md alone.
 
 Puts one entry a second: how full a file system is, and the load. start_params names the path (default /).
-A command that arrives is printed; it then stands in m/log/<task>.
+A command that arrives is printed; it then stands in m/log/<task>. A call whose payload is a path, or empty, is answered
+with what an entry of it would say now; `watch 5` is answered with five of them, one a second.
 """
 
 import json
@@ -30,12 +31,15 @@ PUT = f"{PREFIX}w/ch/{TASK}"
 COMMANDS = f"{PUT}/cmd"
 STATE = f"{PUT}/state"
 
+CALLS_MAX = 16
+
 # CONNACK 4 and 5 of MQTT 3.1.1; paho 2 shows them as 134 and 135.
 STALE_TOKEN = (4, 5, 134, 135)
 
 stop = threading.Event()
 ready = threading.Event()
 exit_code = 0
+calls = {}  # the id of each call under way → an event that is set when nobody waits for the answer any more
 
 
 def end(code):
@@ -60,10 +64,41 @@ def on_subscribe(client, userdata, mid, granted, properties=None):
 
 def on_disconnect(client, userdata, *reason):
     ready.clear()
+    for gone in list(calls.values()):
+        gone.set()
 
 
 def on_message(client, userdata, message):
-    print(f"command: {message.payload.decode('utf-8', 'replace')}", flush=True)
+    text = message.payload.decode("utf-8", "replace")
+    call, _, below = message.topic[len(COMMANDS) + 1 :].partition("/")
+    if not call:
+        print(f"command: {text}", flush=True)
+    elif below == "cancel" and call in calls:
+        calls[call].set()
+    elif not below and len(calls) >= CALLS_MAX:
+        client.publish(f"{PUT}/reply/{call}/error", f"expected at most {CALLS_MAX} calls at once, got one more", qos=1)
+    elif not below:
+        calls[call] = threading.Event()
+        # Not here: while this function runs, paho sends nothing and acknowledges nothing.
+        threading.Thread(target=answer, args=(client, call, text, calls[call]), daemon=True).start()
+
+
+def answer(client, call, text, gone):
+    reply = f"{PUT}/reply/{call}"
+    try:
+        if not text.startswith("watch "):
+            client.publish(f"{reply}/end", json.dumps(entry(text or PATH)), qos=1)
+            return
+        for _ in range(int(text[len("watch ") :])):
+            # Waits for the acknowledgement, which comes at the pace of the caller.
+            client.publish(reply, json.dumps(entry(PATH)), qos=1).wait_for_publish()
+            if gone.wait(1):
+                return
+        client.publish(f"{reply}/end", qos=1)
+    except (OSError, ValueError, RuntimeError) as error:
+        client.publish(f"{reply}/error", str(error), qos=1)
+    finally:
+        calls.pop(call, None)
 
 
 def new_client():
@@ -72,11 +107,11 @@ def new_client():
     return mqtt.Client()
 
 
-def entry():
-    disk = shutil.disk_usage(PATH)
+def entry(path):
+    disk = shutil.disk_usage(path)
     return {
         "ts": int(time.time() * 1000),
-        "path": PATH,
+        "path": path,
         "total_bytes": disk.total,
         "free_bytes": disk.free,
         "load": os.getloadavg(),
@@ -102,7 +137,7 @@ def main():
     while not stop.is_set():
         # While the node is away nothing is measured: paho would keep it all and send it late.
         if ready.is_set():
-            client.publish(PUT, json.dumps(entry()), qos=1)
+            client.publish(PUT, json.dumps(entry(PATH)), qos=1)
         due = max(due + 1, time.monotonic())
         stop.wait(due - time.monotonic())
 

@@ -57,6 +57,7 @@ export class AedesAdapter {
   readonly #hearing: Hearing;
   #attached = false;
   #liveBytes = 0;
+  #liveWaiters: Array<() => void> = [];
 
   constructor(broker: Aedes, host: AedesHost, log: Logger) {
     this.#broker = broker;
@@ -122,8 +123,20 @@ export class AedesAdapter {
     this.#liveBytes += cost;
     this.#broker.publish({ cmd: 'publish', topic, payload: bytes, qos, retain, dup: false }, (error) => {
       this.#liveBytes -= cost;
+      if (this.#liveBytes <= LIMITS.liveSoftBytes / 2) this.#wakeLive();
       if (error) this.#log.warn({ err: error, topic }, 'the broker did not take a message of the node');
     });
+  }
+
+  /** Whether a message to this topic would reach anybody now. */
+  isHeard(topic: string): boolean {
+    return this.#attached && this.#hearing.isHeard(topic);
+  }
+
+  /** A promise while the broker is behind with live copies, for sources that can wait: until it has caught up. */
+  liveRoom(): undefined | Promise<void> {
+    if (this.#liveBytes <= LIMITS.liveSoftBytes) return undefined;
+    return new Promise((resolve) => this.#liveWaiters.push(resolve));
   }
 
   /** Asks the host whether a client may hold a filter, before the broker stores anything of it. */
@@ -148,6 +161,13 @@ export class AedesAdapter {
     return new Promise((settle) => {
       resolve = settle;
     });
+  }
+
+  #wakeLive(): void {
+    const waiters = this.#liveWaiters;
+    if (waiters.length === 0) return;
+    this.#liveWaiters = [];
+    for (const resume of waiters) resume();
   }
 
   pinged(channel: Channel): void {

@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { statSync } from 'node:fs';
+import type { Writable } from 'node:stream';
 import { describe } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
 import type {
-  Cancel,
   Clock,
   ProcessExit,
   ProcessIdentity,
@@ -11,18 +11,32 @@ import type {
   ProcessSpawner,
   ProcessSpec,
   SignalResult,
+  WriteResult,
 } from '../core/ports.js';
+import { ChildOutput } from './child-output.js';
 import { isErrno } from './errno.js';
+import { OomWatch } from './oom.js';
 import { hasProc, identityOf, type ProcessStat, statOf } from './proc.js';
-import { groupIsGone, killTree, signalGroup } from './process-group.js';
+import { isGroupOfZombies, signalGroup } from './process-group.js';
+import type { Lineage } from './sweep.js';
+import { Sweeper } from './sweeper.js';
+import { systemRandom } from './system-clock.js';
 import { userIds } from './user.js';
 
-/** A process that was spawned and whose group is not gone yet. */
+/** A process that was spawned, and of which something is left. */
 interface Child {
   readonly identity: ProcessIdentity;
+  readonly stdin: Writable | null;
+  lineage: Lineage;
   leaderGone: boolean;
+  /** We sent SIGKILL. */
+  killed: boolean;
 }
 
+/** An end that took long already is seen a fiftieth of that later: what cannot be killed must not cost a look each
+ *  `groupPollMs` for ever. */
+const POLL_SHARE = 50;
+const POLL_MS_MAX = 1_000;
 /** A group of zombies is looked for at most so often; it means to read all of /proc. */
 const THOROUGH_POLLS_MAX = 32;
 
@@ -32,6 +46,8 @@ const WITHOUT_CONT = new Set(['SIGKILL', 'SIGSTOP', 'SIGCONT']);
 /** Starts programs by node:child_process, each in a session and group of its own. */
 export class ChildProcessSpawner implements ProcessSpawner {
   readonly #clock: Clock;
+  readonly #oom: OomWatch;
+  readonly #sweeper: Sweeper;
   readonly #children = new Map<number, Child>();
 
   readonly #waiting: (() => void)[] = [];
@@ -39,11 +55,43 @@ export class ChildProcessSpawner implements ProcessSpawner {
 
   constructor(clock: Clock) {
     this.#clock = clock;
+    this.#oom = new OomWatch(clock);
+    this.#sweeper = new Sweeper(clock, (group) => this.#children.has(group));
   }
 
   spawn(spec: ProcessSpec, listener: ProcessListener): void {
     this.#waiting.push(() => this.#launch(spec, listener));
     if (!this.#pausing) this.#next();
+  }
+
+  signal(identity: ProcessIdentity, signal: string): SignalResult {
+    const child = this.#childOf(identity);
+    if (child === undefined) return 'gone';
+    const verdict = verify(child);
+    if (verdict !== 'ours') return verdict;
+    const result = signalGroup(identity.pid, signal);
+    if (signal === 'SIGKILL') {
+      child.killed = true;
+      // What left the group goes with it; the end that follows looks whether it did.
+      this.#sweeper.sweep(child.lineage);
+    }
+    if (result === 'sent' && !WITHOUT_CONT.has(signal)) signalGroup(identity.pid, 'SIGCONT');
+    return result;
+  }
+
+  /** The pipe leads to this very child, whoever has its pid by now: there is nothing to verify beyond the identity. */
+  write(identity: ProcessIdentity, bytes: Uint8Array): WriteResult {
+    const stdin = this.#childOf(identity)?.stdin;
+    if (!stdin?.writable) return 'gone';
+    if (stdin.writableLength >= LIMITS.stdinBytes) return 'full';
+    // A copy: the pipe may take the bytes later than now.
+    stdin.write(Buffer.from(bytes));
+    return 'written';
+  }
+
+  #childOf({ pid, startTime }: ProcessIdentity): Child | undefined {
+    const child = this.#children.get(pid);
+    return child?.identity.startTime === startTime ? child : undefined;
   }
 
   /** One start a turn: each stops the event loop for as long as fork(2) takes, and a hundred in a row would keep
@@ -68,18 +116,8 @@ export class ChildProcessSpawner implements ProcessSpawner {
     this.#follow(process, spec, listener);
   }
 
-  signal(identity: ProcessIdentity, signal: string): SignalResult {
-    const child = this.#children.get(identity.pid);
-    if (child?.identity.startTime !== identity.startTime) return 'gone';
-    const verdict = verify(child);
-    if (verdict !== 'ours') return verdict;
-    if (signal === 'SIGKILL') return killTree(identity);
-    const result = signalGroup(identity.pid, signal);
-    if (result === 'sent' && !WITHOUT_CONT.has(signal)) signalGroup(identity.pid, 'SIGCONT');
-    return result;
-  }
-
   #follow(process: ChildProcess, spec: ProcessSpec, listener: ProcessListener): void {
+    const output = new ChildOutput(process, listener, this.#clock);
     let child: Child | undefined;
     // Without a handler 'error' would end the node; after 'spawn' it has nothing more to say.
     process.on('error', (error) => {
@@ -87,52 +125,69 @@ export class ChildProcessSpawner implements ProcessSpawner {
     });
     process.once('spawn', () => {
       if (process.pid === undefined) return;
-      child = { identity: identityOf(process.pid), leaderGone: false };
+      child = childOf(process.pid, process.stdin, spec);
       this.#children.set(process.pid, child);
+      this.#oom.start();
       listener.spawned(child.identity);
     });
     process.once('exit', (code, signal) => {
-      if (child !== undefined) this.#exited(child, { code, signal }, listener);
-      this.#drain(process);
+      process.stdin?.destroy();
+      const drained = output.drain();
+      if (child !== undefined) this.#exited(child, { code, signal }, listener, drained);
     });
-    process.stdout?.on('data', (chunk: Uint8Array) => listener.output('stdout', chunk));
-    process.stderr?.on('data', (chunk: Uint8Array) => listener.output('stderr', chunk));
-    process.stdout?.on('error', ignorePipeError);
-    process.stderr?.on('error', ignorePipeError);
+    // It may close its end before we know; what was written is lost then, as with any process that does not read.
+    process.stdin?.on('error', () => process.stdin?.destroy());
+    output.follow();
   }
 
   /** The death of the leader, which 'exit' tells at once; 'close' would wait for whoever holds its pipes. */
-  #exited(child: Child, exit: ProcessExit, listener: ProcessListener): void {
-    const { pid } = child.identity;
+  #exited(child: Child, { code, signal }: ProcessExit, listener: ProcessListener, drained: Promise<void>): void {
     child.leaderGone = true;
-    const gone = () => {
-      this.#children.delete(pid);
+    const oom = signal === 'SIGKILL' && !child.killed && this.#oom.explains();
+    const exit = { code, signal, ...(oom && { oom }) };
+    const ended = this.#end(child, () => listener.exited(exit));
+    Promise.all([ended, drained]).then(() => {
+      this.#children.delete(child.identity.pid);
+      if (this.#children.size === 0) this.#oom.stop();
       listener.gone(exit);
-    };
-    if (groupIsGone(pid, false)) {
-      gone();
-      return;
-    }
-    listener.exited(exit);
-    const poll = (polls: number, thoroughAt: number) => {
-      const thorough = polls === thoroughAt;
-      if (groupIsGone(pid, thorough)) gone();
-      else {
-        const next = thorough ? polls + Math.min(2 * polls, THOROUGH_POLLS_MAX) : thoroughAt;
-        this.#clock.after(LIMITS.groupPollMs, () => poll(polls + 1, next));
-      }
-    };
-    this.#clock.after(LIMITS.groupPollMs, () => poll(1, 1));
+    });
   }
 
-  /** Reads what is still in the pipes, but not for ever: somebody who left the group may hold them open. */
-  #drain(process: ChildProcess): void {
-    const cancel: Cancel = this.#clock.after(LIMITS.outputDrainMs, () => {
-      process.stdout?.destroy();
-      process.stderr?.destroy();
-    });
-    process.once('close', cancel);
+  /** Waits until nothing is left: of the group, which the supervisor signals, and then of what left the group, which
+   *  has nobody any more and is killed.
+   *  @param survived Told once, when something lives on. */
+  async #end(child: Child, survived: () => void): Promise<void> {
+    const beganMs = this.#clock.now();
+    let thoroughAt = 1;
+    for (let polls = 0; ; polls += 1) {
+      const thorough = polls === thoroughAt;
+      if (thorough) thoroughAt += Math.min(2 * polls, THOROUGH_POLLS_MAX);
+      if ((await this.#isGroupGone(child, thorough)) && (await this.#isSwept(child))) return;
+      if (polls === 0) survived();
+      const pollMs = Math.max(LIMITS.groupPollMs, (this.#clock.now() - beganMs) / POLL_SHARE);
+      await new Promise<void>((resolve) => this.#clock.after(Math.min(pollMs, POLL_MS_MAX), resolve));
+    }
   }
+
+  /** Asks the kernel first. A number that was free once means others from then on. */
+  async #isGroupGone(child: Child, thorough: boolean): Promise<boolean> {
+    const { group } = child.lineage;
+    if (group === undefined || signalGroup(group, 0) === 'gone') return true;
+    return thorough && (await isGroupOfZombies(group));
+  }
+
+  async #isSwept(child: Child): Promise<boolean> {
+    const { living, inGroup, complete } = await this.#sweeper.sweep(child.lineage);
+    if (complete && !inGroup) child.lineage = { ...child.lineage, group: undefined };
+    return complete && living.length === 0;
+  }
+}
+
+function childOf(pid: number, stdin: Writable | null, { env }: ProcessSpec): Child {
+  const identity = identityOf(pid);
+  const tokenHash = env.SN_TOKEN === undefined ? undefined : systemRandom.hash(env.SN_TOKEN);
+  const lineage = { tokenHash, group: pid, startTime: identity.startTime };
+  return { identity, stdin, lineage, leaderGone: false, killed: false };
 }
 
 function launch(spec: ProcessSpec): ChildProcess {
@@ -140,7 +195,7 @@ function launch(spec: ProcessSpec): ChildProcess {
   return spawn(program, args, {
     env: { ...spec.env },
     detached: true,
-    stdio: ['ignore', spec.stdout, spec.stderr],
+    stdio: [spec.stdin, spec.stdout, spec.stderr],
     ...(spec.cwd !== undefined && { cwd: spec.cwd }),
     ...(spec.user !== undefined && userIds(spec.user)),
   });
@@ -148,7 +203,8 @@ function launch(spec: ProcessSpec): ChildProcess {
 
 /** Whether the pid still means our child. A leader that was not told to have exited is held by the kernel for us; after
  *  that only the rest of its group holds the number, and whoever leads it now is a stranger. */
-function verify({ identity, leaderGone }: Child): 'ours' | 'gone' | 'unverified' {
+function verify({ identity, leaderGone, lineage }: Child): 'ours' | 'gone' | 'unverified' {
+  if (lineage.group === undefined) return 'gone';
   if (!hasProc()) return 'ours';
   let stat: ProcessStat | undefined;
   try {
@@ -174,9 +230,4 @@ function failureOf(spec: ProcessSpec, thrown: unknown): Error {
 
 function isDirectory(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
-}
-
-/** A pipe that breaks is part of an end that 'exit' tells. */
-function ignorePipeError(): undefined {
-  return undefined;
 }

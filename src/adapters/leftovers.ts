@@ -1,8 +1,9 @@
 import { LIMITS } from '../core/limits.js';
 import type { ChildRecord, Clock, Logger } from '../core/ports.js';
-import { allPids, bootId, environmentOf, hasProc, identityOf, isAlive, isDead, statOf } from './proc.js';
-import { killOne, killTree } from './process-group.js';
-import { systemRandom } from './system-clock.js';
+import { isErrno } from './errno.js';
+import { bootId, hasProc, isAlive } from './proc.js';
+import { signalGroup } from './process-group.js';
+import { type Lineage, sweep } from './sweep.js';
 
 /** Ends what a crashed node left behind, and waits until it is gone, at most `LIMITS.leftoversMs`.
  *
@@ -23,46 +24,39 @@ export async function endLeftovers(leftovers: readonly ChildRecord[], log: Logge
   const found = new Set<string>();
   const deadlineMs = clock.now() + LIMITS.leftoversMs;
   // Again and again, since what is being killed can still fork.
-  for (let living = kill(known, found); living.length > 0; living = kill(known, found)) {
+  for (let left = await kill(known, found); left !== 'nothing'; left = await kill(known, found)) {
     if (clock.now() >= deadlineMs) {
-      log.error({ pids: living }, 'processes of the last run outlived SIGKILL');
+      log.error({ pids: left }, 'processes of the last run outlived SIGKILL, or could not be looked for');
       break;
     }
-    log.info({ pids: living }, 'ending processes that the last run left');
+    if (left.length > 0) log.info({ pids: left }, 'ending processes that the last run left');
     await new Promise<void>((resolve) => clock.after(LIMITS.groupPollMs, resolve));
   }
   return found.size;
 }
 
 /** Sends SIGKILL to all that is left, and notes whose it was.
- *  @returns The pids that lived. */
-function kill(leftovers: readonly ChildRecord[], found: Set<string>): number[] {
-  const living = new Set<number>();
-  for (const { identity, tokenHash } of leftovers) {
-    if (identity === undefined || identity.startTime === '' || !isAlive(identity)) continue;
-    killTree(identity);
-    living.add(identity.pid);
-    found.add(tokenHash);
+ *  @returns The pids that lived, as far as they could be looked at. */
+async function kill(leftovers: readonly ChildRecord[], found: Set<string>): Promise<'nothing' | number[]> {
+  try {
+    const lineages = leftovers.map(lineageOf);
+    const living = lineages.flatMap(({ group }) => group ?? []);
+    for (const group of living) signalGroup(group, 'SIGKILL');
+    let complete = true;
+    for (const [{ tokenHash, group }, result] of await sweep(lineages)) {
+      if (group !== undefined || result.living.length > 0) found.add(tokenHash);
+      living.push(...result.living);
+      complete &&= result.complete;
+    }
+    return complete && living.length === 0 ? 'nothing' : [...new Set(living)];
+  } catch (error) {
+    if (isErrno(error)) return [];
+    throw error;
   }
-  const hashes = new Set(leftovers.map(({ tokenHash }) => tokenHash));
-  for (const pid of allPids()) {
-    const tokenHash = hashOfToken(pid);
-    if (tokenHash === undefined || !hashes.has(tokenHash)) continue;
-    killOne(pid);
-    living.add(pid);
-    found.add(tokenHash);
-  }
-  return [...living];
 }
 
-/** The hash of the SN_TOKEN a living process was started with. */
-function hashOfToken(pid: number): string | undefined {
-  if (pid === process.pid) return undefined;
-  const { startTime } = identityOf(pid);
-  const token = environmentOf(pid, 'SN_TOKEN');
-  if (token === undefined) return undefined;
-  // The pid may have passed to somebody else between the two looks.
-  const stat = statOf(pid);
-  const same = stat !== undefined && stat.startTime === startTime && !isDead(stat);
-  return same ? systemRandom.hash(token) : undefined;
+/** The group is surely ours only while its leader lives. */
+function lineageOf({ identity, tokenHash }: ChildRecord): Lineage & { readonly tokenHash: string } {
+  const leader = identity !== undefined && identity.startTime !== '' && isAlive(identity) ? identity.pid : undefined;
+  return { tokenHash, group: leader, startTime: identity?.startTime ?? '' };
 }

@@ -9,9 +9,9 @@ import { createServer as createTcpServer, type Server } from 'node:net';
 import type { Duplex } from 'node:stream';
 import websocket from 'websocket-stream';
 import { DEFAULT_HOST, urlHost } from '../core/address.js';
+import type { ListenerWire } from '../core/config-schema.js';
 import { SuperNodeError } from '../core/errors.js';
 import type { Logger } from '../core/ports.js';
-import type { ListenerWire } from '../core/schema.js';
 import { refuseSource } from '../transport/origin.js';
 
 export interface ListenerOptions {

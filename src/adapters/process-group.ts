@@ -1,6 +1,7 @@
-import type { ProcessIdentity, SignalResult } from '../core/ports.js';
+import type { SignalResult } from '../core/ports.js';
 import { isErrno } from './errno.js';
-import { processesOfGroup } from './proc.js';
+import { allPids, hasProc, isDead } from './proc.js';
+import { statsOf } from './process-tree.js';
 
 /** A process group by the pid of its leader, which stays its number while any member lives. Whether the group is
  *  still the one that was meant is the caller's to know.
@@ -15,14 +16,6 @@ export function signalGroup(leader: number, signal: string | 0): SignalResult {
   }
 }
 
-/** Kills the group, and what a job-control shell moved to other groups of its session. */
-export function killTree({ pid }: Pick<ProcessIdentity, 'pid'>): SignalResult {
-  const others = processesOfGroup(pid).filter((member) => member.group !== pid);
-  const result = signalGroup(pid, 'SIGKILL');
-  for (const other of others) killOne(other.pid);
-  return result;
-}
-
 export function killOne(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');
@@ -31,9 +24,15 @@ export function killOne(pid: number): void {
   }
 }
 
-/** Whether nothing of the group lives. Asks the kernel first, and looks for a group of zombies only with `thorough`:
- *  where pid 1 does not reap, they stay for ever. */
-export function groupIsGone(leader: number, thorough: boolean): boolean {
-  if (signalGroup(leader, 0) === 'gone') return true;
-  return thorough && !processesOfGroup(leader).some((member) => member.group === leader);
+/** Whether all of the group are zombies, for which the kernel keeps it: where pid 1 does not reap, for ever. */
+export async function isGroupOfZombies(leader: number): Promise<boolean> {
+  if (!hasProc()) return false;
+  try {
+    const stats = await statsOf(allPids());
+    return ![...stats.values()].some((stat) => stat.group === leader && !isDead(stat));
+  } catch (error) {
+    // Not to be able to look is not to know.
+    if (isErrno(error)) return false;
+    throw error;
+  }
 }

@@ -1,34 +1,90 @@
-import pidusage from 'pidusage';
-import type { ProcessUsage } from '../core/ports.js';
+import type { ProcessIdentity, ProcessUsage } from '../core/ports.js';
+import { isErrno } from './errno.js';
+import { allPids, hasProc, isDead, type ProcessStat } from './proc.js';
+import { figuresWithoutProc, type ProcessFigures, ProcessFiguresReader } from './process-figures.js';
+import { ProcessTree, statsOf } from './process-tree.js';
 
-const NONE: ReadonlyMap<number, ProcessUsage> = new Map();
+type Usages = ReadonlyMap<number, ProcessUsage>;
+type Tree = ReadonlyMap<number, ProcessStat>;
 
-let running: Promise<ReadonlyMap<number, ProcessUsage>> | undefined;
+const NONE: Usages = new Map();
 
-/** CPU and memory of processes, by pid; those that are gone are left out. One call at a time: concurrent ones leak
- *  descriptors in pidusage 4, so whoever asks meanwhile gets the answer that is under way. */
-export function usageOf(pids: readonly number[]): Promise<ReadonlyMap<number, ProcessUsage>> {
-  if (pids.length === 0) return Promise.resolve(NONE);
-  running ??= sample(pids).finally(() => {
+const reader = new ProcessFiguresReader();
+let running: Promise<Usages> | undefined;
+
+/** What came from each leader as of the last sample, by its identity: the child of a parent that died is known by that
+ *  alone. */
+let remembered: ReadonlyMap<string, Tree> = new Map();
+
+/** CPU and memory of each leader with all that came from it, by the pid of the leader; those that are gone are left
+ *  out. Where /proc is not, of the leaders alone. One look at a time: whoever asks meanwhile gets the answer that is
+ *  under way. */
+export function usageOfTrees(leaders: readonly ProcessIdentity[]): Promise<Usages> {
+  if (leaders.length === 0) return Promise.resolve(NONE);
+  running ??= (hasProc() ? sampleTrees(leaders) : sampleLeaders(leaders)).finally(() => {
     running = undefined;
   });
   return running;
 }
 
-async function sample(pids: readonly number[]): Promise<ReadonlyMap<number, ProcessUsage>> {
-  try {
-    const figures = await pidusage([...pids]);
-    return new Map(
-      Object.entries(figures)
-        .filter(([, figure]) => figure)
-        .map(([pid, { cpu, memory }]) => [Number(pid), { cpuPercent: round(cpu), rssKb: Math.round(memory / 1_024) }]),
-    );
-  } catch {
-    // A process that ends during the call fails it for all of them; the next sample is seconds away.
-    return NONE;
-  }
+async function sampleLeaders(leaders: readonly ProcessIdentity[]): Promise<Usages> {
+  const figures = await figuresWithoutProc(leaders.map(({ pid }) => pid));
+  return new Map([...figures.keys()].map((pid) => [pid, sumOf([pid], figures)]));
 }
 
-function round(value: number): number {
-  return Math.round(value * 10) / 10;
+async function sampleTrees(leaders: readonly ProcessIdentity[]): Promise<Usages> {
+  const trees = await treesOf(leaders);
+  const all = [...trees.values()];
+  const figures = await reader.read([...new Set([...all.flatMap(([leader]) => leader ?? []), ...all.flat()])]);
+  const usages = new Map<number, ProcessUsage>();
+  for (const [leader, tree] of trees) {
+    if (!figures.has(leader)) continue;
+    usages.set(
+      leader,
+      sumOf(
+        tree.map(({ pid }) => pid),
+        figures,
+      ),
+    );
+  }
+  return usages;
+}
+
+/** The living processes of each tree, the leader first, by the pid of its leader. Not to be able to look gives none. */
+async function treesOf(leaders: readonly ProcessIdentity[]): Promise<ReadonlyMap<number, readonly ProcessStat[]>> {
+  let stats: ReadonlyMap<number, ProcessStat>;
+  try {
+    stats = await statsOf(allPids());
+  } catch (error) {
+    if (isErrno(error)) return new Map();
+    throw error;
+  }
+  const tree = new ProcessTree([...stats.values()].filter((stat) => !isDead(stat)));
+  const known = new Map<string, Tree>();
+  const trees = new Map<number, readonly ProcessStat[]>();
+  for (const { pid, startTime } of leaders) {
+    const leader = stats.get(pid);
+    if (leader?.startTime !== startTime || isDead(leader)) continue;
+    const key = `${pid} ${startTime}`;
+    const before = [...(remembered.get(key)?.values() ?? [])].filter((stat) => isSame(stat, stats.get(stat.pid)));
+    const found = tree.withDescendants([leader, ...tree.membersOf(pid), ...before]);
+    known.set(key, found);
+    trees.set(pid, [...found.values()]);
+  }
+  remembered = known;
+  return trees;
+}
+
+function isSame(before: ProcessStat, now: ProcessStat | undefined): boolean {
+  return now !== undefined && now.startTime === before.startTime && !isDead(now);
+}
+
+function sumOf(pids: readonly number[], figures: ReadonlyMap<number, ProcessFigures>): ProcessUsage {
+  let cpuPercent = 0;
+  let rssKb = 0;
+  for (const pid of pids) {
+    cpuPercent += figures.get(pid)?.cpuPercent ?? 0;
+    rssKb += figures.get(pid)?.rssKb ?? 0;
+  }
+  return { cpuPercent: Math.round(cpuPercent * 10) / 10, rssKb: Math.round(rssKb), processes: pids.length };
 }

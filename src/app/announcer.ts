@@ -22,13 +22,15 @@ export class Announcer {
   readonly #topics: Topics;
   readonly #clock: Clock;
   readonly #publish: Publish;
+  readonly #isHeard: (topic: string) => boolean;
   readonly #lastState = new Map<TaskId, string>();
   /** How many events of each type there were, told or not. */
   readonly counts = new Map<string, number>();
   #tellings = new Map<string, number>();
   #second = 0;
 
-  constructor(topics: Topics, clock: Clock, publish: Publish) {
+  constructor(topics: Topics, clock: Clock, publish: Publish, isHeard: (topic: string) => boolean) {
+    this.#isHeard = isHeard;
     this.#topics = topics;
     this.#clock = clock;
     this.#publish = publish;
@@ -67,6 +69,14 @@ export class Announcer {
     const event = { type, ...(taskId === undefined ? {} : { task_id: taskId }), ts: this.#clock.wallNow(), data };
     this.#publish({ topic: this.#topics.event, payload: JSON.stringify(event), qos: 1, retain: false });
     return true;
+  }
+
+  /** @param usage Made only when somebody listens: there is one for each task, every other second */
+  usage(taskId: TaskId, usage: () => Record<string, unknown>): void {
+    const topic = this.#topics.usage(taskId);
+    if (!this.#isHeard(topic)) return;
+    const payload = JSON.stringify(usage());
+    this.#publish({ topic, payload, qos: 0, retain: false, live: true });
   }
 
   output(taskId: TaskId, line: string): void {

@@ -1,6 +1,6 @@
 import type { Aedes } from 'aedes';
+import { ConfigSchema } from '../core/config-schema.js';
 import type { Logger } from '../core/ports.js';
-import { ConfigSchema } from '../core/schema.js';
 import { validate } from '../core/validate.js';
 import { checkConfig } from './config-check.js';
 import { createLog } from './log.js';

@@ -1,8 +1,9 @@
 import { DEFAULT_HOST, isLoopback } from '../core/address.js';
+import type { ConfigWire, ListenerWire, RouteWire } from '../core/config-schema.js';
 import { describe, SuperNodeError } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
-import type { ConfigWire, ListenerWire, RouteWire, TaskWire } from '../core/schema.js';
 import { resolveRecord } from '../core/task-record.js';
+import type { TaskWire } from '../core/task-schema.js';
 import { type Fault, formatPath } from '../core/validate.js';
 import { isTopicFilter } from '../transport/topic-filter.js';
 

@@ -2,8 +2,8 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { type Document, isNode, LineCounter, parseDocument } from 'yaml';
 import { DEFAULT_HOST } from '../core/address.js';
+import { ConfigSchema, type ConfigWire, type ListenerWire } from '../core/config-schema.js';
 import { describe, SuperNodeError } from '../core/errors.js';
-import { ConfigSchema, type ConfigWire, type ListenerWire } from '../core/schema.js';
 import { type Fault, faultOf, formatPath, textFor, validate } from '../core/validate.js';
 import { firstConfigFault } from './config-check.js';
 
@@ -149,6 +149,7 @@ function withAbsolutePaths(config: LoadedConfig, folder: string): LoadedConfig {
   return {
     ...config,
     ...(config.data_dir === undefined ? {} : { data_dir: resolve(folder, config.data_dir) }),
+    ...(config.logs?.dir === undefined ? {} : { logs: { ...config.logs, dir: resolve(folder, config.logs.dir) } }),
     ...(config.tasks === undefined ? {} : { tasks: config.tasks.map(inFolder) }),
     ...(config.workers === undefined
       ? {}

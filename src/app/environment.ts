@@ -1,4 +1,5 @@
 import type { TaskRecord } from '../core/task-record.js';
+import type { WorkerKey } from '../core/worker-key.js';
 
 /** What a worker inherits from the node: enough to find and run programs, and nothing that may be a secret. */
 const INHERITED = new Set(['PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL', 'LANG', 'LANGUAGE', 'TZ', 'TMPDIR']);
@@ -16,7 +17,7 @@ export function workerEnvironment(
   inherited: NodeJS.ProcessEnv,
   record: TaskRecord,
   endpoint: WorkerEndpoint,
-  generation: number,
+  { instance, generation }: WorkerKey,
   token: string,
 ): Record<string, string> {
   const environment: Record<string, string> = {};
@@ -29,6 +30,7 @@ export function workerEnvironment(
     ...(endpoint.url === undefined ? {} : { SN_URL: endpoint.url }),
     SN_TASK_ID: record.taskId,
     SN_TOKEN: token,
+    SN_INSTANCE: String(instance),
     SN_GENERATION: String(generation),
     SN_KEEPALIVE: String(keepaliveS(record, endpoint)),
     SN_TOPIC_PREFIX: endpoint.topicPrefix,

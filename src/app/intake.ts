@@ -27,6 +27,8 @@ export class TaskIntake implements PutSink {
   readonly #queue: TaskQueue;
   readonly #ports: IntakePorts;
   readonly #dataTopic: string;
+  /** Of the last put. Monotonic, ms; undefined before the first. */
+  lastPutMs: number | undefined;
   #lastSeenMs = Number.NEGATIVE_INFINITY;
   #droppedTold = 0;
   #tellingDrops = false;
@@ -43,6 +45,7 @@ export class TaskIntake implements PutSink {
     const stored = queues.put(this.#queue, payload, topic);
     if (this.#queue.dropped > this.#droppedTold) this.#tellDropsSoon();
     const now = clock.now();
+    this.lastPutMs = now;
     if (now - this.#lastSeenMs >= PUT_SEEN_MS) {
       this.#lastSeenMs = now;
       this.#ports.putSeen(this.#taskId);

@@ -1,12 +1,14 @@
-import type { Clock } from '../core/ports.js';
+import type { Clock, ProcessUsage } from '../core/ports.js';
 import { recordToWire } from '../core/task-record.js';
 import type { TaskId } from '../core/topics.js';
+import type { WorkerKey } from '../core/worker-key.js';
 import type { Queues } from '../queues/queues.js';
 import type { StatusBoard } from '../router/ports.js';
-import type { TaskStatus } from '../supervisor/status.js';
+import type { TaskStatus, WorkerStatus } from '../supervisor/status.js';
 import type { Supervisor } from '../supervisor/supervisor.js';
 import type { Hub } from '../transport/hub.js';
-import { statusToWire } from './status-wire.js';
+import { jobToWire, statusToWire, workerToWire } from './status-wire.js';
+import type { TaskCatalog } from './task-catalog.js';
 import type { UsageSampler } from './usage-sampler.js';
 
 export interface BoardPorts {
@@ -14,11 +16,20 @@ export interface BoardPorts {
   readonly version: string;
   readonly clock: Clock;
   readonly supervisor: Supervisor;
+  readonly catalog: TaskCatalog;
   readonly queues: Queues;
   readonly usage: UsageSampler;
+  readonly calls: CallFigures;
   readonly hub: () => Hub;
   /** Events so far, by type. */
   readonly events: ReadonlyMap<string, number>;
+}
+
+/** What is counted of calls. */
+interface CallFigures {
+  figures(taskId: TaskId): { readonly inFlight: number; readonly total: number; readonly failed: number };
+  /** Under way at one worker. */
+  inFlight(worker: WorkerKey): number;
 }
 
 /** What `m/stat` shows: the states of the supervisor, the figures of the queues, the channels of the transport. */
@@ -48,30 +59,76 @@ export class NodeStatusBoard implements StatusBoard {
     const { supervisor } = this.#ports;
     const record = supervisor.record(taskId);
     const status = supervisor.status(taskId);
+    const { job } = status;
     return {
       ...this.#task(status),
       ...(status.stderr === undefined ? {} : { stderr: status.stderr }),
+      ...(job ? jobToWire(job) : {}),
       ...(record ? { record: recordToWire(record) } : {}),
     };
   }
 
-  #task(status: TaskStatus): Record<string, unknown> {
-    const { clock } = this.#ports;
-    const { restarts, startedAtMs } = status;
+  /** What `m/usage/<task>` tells at each sample. */
+  usage(status: TaskStatus): Record<string, unknown> {
+    const queue = this.#ports.queues.get(status.taskId);
     return {
-      ...statusToWire(status),
-      restarts,
-      restarts_total: Object.values(restarts).reduce((sum, count) => sum + count, 0),
-      ...(startedAtMs === undefined ? {} : { uptime_ms: Math.max(0, clock.wallNow() - startedAtMs) }),
-      ...this.#usage(status.pid),
-      channels: this.#channels(status.taskId),
-      queue: this.#queue(status.taskId),
+      task_id: status.taskId,
+      ts: this.#ports.clock.wallNow(),
+      ...usageToWire(this.#usages(status)),
+      queue: { length: queue?.length ?? 0, bytes: queue?.bytes ?? 0, dropped: queue?.dropped ?? 0 },
     };
   }
 
-  #usage(pid: number | undefined): Record<string, unknown> {
-    const usage = pid === undefined ? undefined : this.#ports.usage.latest(pid);
-    return usage ? { cpu_percent: usage.cpuPercent, rss_kb: usage.rssKb } : {};
+  #task(status: TaskStatus): Record<string, unknown> {
+    const { clock, calls } = this.#ports;
+    const { restarts, startedAtMs, workers, taskId, job } = status;
+    const { stderr: _, ...state } = statusToWire(status);
+    const figures = calls.figures(taskId);
+    const usages = this.#usages(status);
+    const lastSeenMs = this.#lastSeenMs(taskId);
+    return {
+      ...state,
+      restarts,
+      restarts_total: Object.values(restarts).reduce((sum, count) => sum + count, 0),
+      ...(startedAtMs === undefined ? {} : { uptime_ms: Math.max(0, clock.wallNow() - startedAtMs) }),
+      ...(usages.length > 0 ? usageToWire(usages) : {}),
+      ...(lastSeenMs === undefined ? {} : { last_seen_ms: Math.round(clock.now() - lastSeenMs) }),
+      ...(workers.length > 1
+        ? { instances: workers.length, workers: workers.map((worker) => this.#worker(status, worker)) }
+        : {}),
+      ...(job ? { runs: job.runs, runs_failed: job.runsFailed, missed_runs: job.missedRuns } : {}),
+      ...(figures.total > 0
+        ? { calls: { in_flight: figures.inFlight, total: figures.total, failed: figures.failed } }
+        : {}),
+      channels: this.#channels(taskId),
+      queue: this.#queue(taskId),
+    };
+  }
+
+  #worker(status: TaskStatus, worker: WorkerStatus): Record<string, unknown> {
+    const { calls, usage } = this.#ports;
+    const { instance, generation, pid } = worker;
+    const own = pid === undefined ? undefined : usage.latest(pid);
+    return {
+      ...workerToWire(status, worker),
+      ...(own ? usageToWire([own]) : {}),
+      calls: calls.inFlight({ taskId: status.taskId, instance, generation }),
+    };
+  }
+
+  #usages({ workers }: TaskStatus): ProcessUsage[] {
+    return workers.flatMap(({ pid }) => (pid === undefined ? [] : (this.#ports.usage.latest(pid) ?? [])));
+  }
+
+  /** When anything was heard of the task: on its channels, or by a put. Monotonic, ms. */
+  #lastSeenMs(taskId: TaskId): number | undefined {
+    const { catalog, hub } = this.#ports;
+    const heard = hub()
+      .channelsOf(taskId)
+      .map(({ lastSeenMs }) => lastSeenMs);
+    const put = catalog.lastPutMs(taskId);
+    const all = put === undefined ? heard : [...heard, put];
+    return all.length === 0 ? undefined : Math.max(...all);
   }
 
   #channels(taskId: TaskId): Record<string, unknown>[] {
@@ -92,4 +149,15 @@ export class NodeStatusBoard implements StatusBoard {
     const { length, bytes, readyLength, seq, dropped, discarded, epoch, bounds } = queue;
     return { length, ready: readyLength, bytes, seq, dropped, discarded, epoch, bounds };
   }
+}
+
+/** Of process trees together; `children` are what they have beside their leaders. */
+function usageToWire(usages: readonly ProcessUsage[]): Record<string, unknown> {
+  const sum = { cpu_percent: 0, rss_kb: 0, children: 0 };
+  for (const { cpuPercent, rssKb, processes } of usages) {
+    sum.cpu_percent += cpuPercent;
+    sum.rss_kb += rssKb;
+    sum.children += processes - 1;
+  }
+  return { ...sum, cpu_percent: Math.round(sum.cpu_percent * 10) / 10 };
 }

@@ -1,16 +1,21 @@
 import type { IncomingMessage } from 'node:http';
+import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import type { Aedes } from 'aedes';
 import { AedesAdapter } from '../adapters/aedes.js';
 import { ChildProcessSpawner } from '../adapters/child-process.js';
+import { LogFiles } from '../adapters/log-files.js';
 import { systemClock, systemRandom } from '../adapters/system-clock.js';
-import { usageOf } from '../adapters/usage.js';
-import { SuperNodeError } from '../core/errors.js';
+import { usageOfTrees } from '../adapters/usage.js';
+import { Calls } from '../calls/calls.js';
+import { answerIn, stdinSeat, stdinSeatId } from '../calls/stdin-lines.js';
+import type { ConfigWire } from '../core/config-schema.js';
+import { mismatch, SuperNodeError } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
-import type { ChildJournal, Clock, Logger, Random } from '../core/ports.js';
-import type { ConfigWire } from '../core/schema.js';
-import type { TaskRecord } from '../core/task-record.js';
+import type { ChildJournal, Clock, Logger, ProcessUsage, Random } from '../core/ports.js';
+import type { Seat } from '../core/seat.js';
 import { type TaskId, Topics, taskIdOf } from '../core/topics.js';
+import { seatOwner, type WorkerKey } from '../core/worker-key.js';
 import { Queues } from '../queues/queues.js';
 import type { Caller } from '../router/request.js';
 import { Router } from '../router/router.js';
@@ -21,12 +26,14 @@ import { Announcer } from './announcer.js';
 import { workerEnvironment } from './environment.js';
 import { openMemory } from './memory.js';
 import { NodeStatusBoard } from './status-board.js';
+import { SupervisorDesk } from './supervisor-desk.js';
 import { TaskCatalog } from './task-catalog.js';
+import { TaskLogs } from './task-logs.js';
 import { UsageSampler } from './usage-sampler.js';
 import { packageVersion } from './version.js';
 
-/** Events that somebody should look into. */
-const TROUBLE = new Set(['restarting', 'failed', 'spawn_error', 'unkillable', 'lost', 'output_dropped']);
+const NEWLINE = 10;
+const LINE_END = Uint8Array.of(NEWLINE);
 
 const IN_PROCESS: Caller = { id: 'in-process', role: 'admin' };
 
@@ -56,7 +63,9 @@ export class SuperNode {
   readonly #announcer: Announcer;
   readonly #router: Router;
   readonly #usage: UsageSampler;
-  readonly #taskLogs = new Map<TaskId, Logger>();
+  readonly #calls: Calls;
+  readonly #logs: TaskLogs;
+  readonly #board: NodeStatusBoard;
   #journal: ChildJournal | undefined;
   #closeMemory: (() => void) | undefined;
   #workerUrl: string | undefined;
@@ -68,8 +77,15 @@ export class SuperNode {
     this.#log = log;
     this.#name = config.name ?? 'super-node';
     this.#topics = new Topics(config.topics?.prefix);
-    this.#announcer = new Announcer(this.#topics, clock, (message) => this.#adapter.publish(message));
+    this.#announcer = new Announcer(
+      this.#topics,
+      clock,
+      (message) => this.#adapter.publish(message),
+      (topic) => this.#adapter.isHeard(topic),
+    );
     this.#queues = new Queues(clock, this.#random, config.limits?.queue_bytes ?? LIMITS.queuesBytesMax);
+    this.#logs = new TaskLogs({ clock, files: this.#logFiles(), tasksMax: config.limits?.tasks ?? LIMITS.tasksMax });
+    this.#calls = new Calls({ clock, random: this.#random, seats: (taskId) => this.#seats(taskId) });
     this.#supervisor = new Supervisor({
       clock,
       random: this.#random,
@@ -80,9 +96,8 @@ export class SuperNode {
         gone: (record) => this.#journal?.gone(record),
       },
       log,
-      report: this.#supervisorReport(),
-      environment: (record, generation, token) =>
-        workerEnvironment(process.env, record, this.#endpoint(), generation, token),
+      report: this.#desk(),
+      environment: (record, worker, token) => workerEnvironment(process.env, record, this.#endpoint(), worker, token),
       tasksMax: config.limits?.tasks ?? LIMITS.tasksMax,
     });
     this.#catalog = new TaskCatalog(config, {
@@ -96,16 +111,19 @@ export class SuperNode {
     });
     this.#usage = new UsageSampler({
       clock,
-      usageOf,
-      pids: () => this.#supervisor.list().flatMap(({ pid }) => pid ?? []),
+      usageOf: usageOfTrees,
+      leaders: () => this.#supervisor.leaders(),
+      sampled: (usage) => this.#sampled(usage),
     });
-    const board = new NodeStatusBoard({
+    this.#board = new NodeStatusBoard({
       name: this.#name,
       version: this.#version,
       clock,
       supervisor: this.#supervisor,
+      catalog: this.#catalog,
       queues: this.#queues,
       usage: this.#usage,
+      calls: this.#calls,
       events: this.#announcer.counts,
       hub: () => this.#hub,
     });
@@ -114,8 +132,10 @@ export class SuperNode {
         tasks: this.#catalog,
         records: this.#catalog,
         queues: this.#queues,
-        courier: { send: (taskId, payload) => this.#hub.send(taskId, payload) },
-        board,
+        courier: { send: (taskId, payload) => this.#send(taskId, payload) },
+        calls: this.#calls,
+        logs: this.#logs,
+        board: this.#board,
         unheard: (caller, taskId) => this.#event('fetch_unheard', { client_id: caller }, taskId),
       },
       log,
@@ -190,6 +210,7 @@ export class SuperNode {
   }
 
   async #close(): Promise<void> {
+    this.#calls.stop();
     await this.#supervisor.shutdown();
     this.#queues.close();
     this.#announcer.nodeState('offline');
@@ -198,7 +219,25 @@ export class SuperNode {
     this.#usage.stop();
     this.#hub.stop();
     await this.#adapter.detach();
+    await this.#logs.close();
     this.#closeMemory?.();
+  }
+
+  #desk(): SupervisorDesk {
+    return new SupervisorDesk({
+      log: this.#log,
+      announcer: this.#announcer,
+      logs: this.#logs,
+      catalog: () => this.#catalog,
+      liveRoom: () => this.#adapter.liveRoom(),
+      answer: (worker, line) => this.#answer(worker, line),
+      workerGone: (worker, why) => this.#calls.workerGone(worker, why),
+      closeChannels: (worker) => this.#hub.closeChannels(worker),
+      forget: (taskId) => {
+        this.#hub.forget(taskId);
+        this.#calls.forget(taskId);
+      },
+    });
   }
 
   #newHub(): Hub {
@@ -213,12 +252,14 @@ export class SuperNode {
         isProcess: (taskId) => supervisor.record(taskId)?.command !== undefined,
         refusesCommands: (taskId) => supervisor.record(taskId)?.acceptTasks === false,
         register: (taskId) => this.#catalog.register(taskId),
-        channelUp: (taskId, channelId, generation) => supervisor.channelUp(taskId, channelId, generation),
+        channelUp: (taskId, channelId, worker) => supervisor.channelUp(taskId, channelId, worker),
         channelDown: (taskId, channelId, how) => supervisor.channelDown(taskId, channelId, how),
         report: (taskId, channelId, word) => supervisor.report(taskId, channelId, word),
+        instances: (taskId) => supervisor.record(taskId)?.instances ?? 1,
         heartbeatMs: (taskId) => supervisor.record(taskId)?.heartbeatMs ?? 0,
       },
       intake: this.#catalog,
+      answers: this.#calls,
       handler: this.#router,
       broker: {
         authorizeSubscribe: (channel, subscription) => this.#adapter.authorizeSubscribe(channel, subscription),
@@ -237,35 +278,49 @@ export class SuperNode {
     };
   }
 
-  #supervisorReport() {
-    return {
-      defined: (record: TaskRecord) => this.#catalog.defined(record),
-      stateChanged: (status: Parameters<Announcer['taskState']>[0]) => {
-        this.#catalog.stateChanged(status.taskId, status.accepting);
-        this.#announcer.taskState(status);
-      },
-      event: (type: string, taskId: TaskId, data: Record<string, unknown>) => {
-        this.#logOf(taskId)[TROUBLE.has(type) ? 'warn' : 'info'](data, `${taskId}: ${type}`);
-        this.#event(type, data, taskId);
-      },
-      output: (taskId: TaskId, stream: 'stdout' | 'stderr', line: string) => {
-        this.#logOf(taskId).debug({ stream }, line);
-        this.#announcer.output(taskId, line);
-      },
-      removed: (taskId: TaskId) => {
-        this.#taskLogs.delete(taskId);
-        this.#catalog.removed(taskId);
-        this.#hub.forget(taskId);
-        this.#announcer.forget(taskId);
-      },
-      closeChannels: (taskId: TaskId, generation: number) => this.#hub.closeChannels(taskId, generation),
-    };
+  /** Bytes to all who take commands of a task: connections, and programs that read lines. */
+  #send(taskId: TaskId, payload: Uint8Array): number {
+    let sent = this.#hub.send(taskId, payload);
+    const stdins = this.#stdins(taskId);
+    if (stdins.length > 0 && payload.includes(NEWLINE)) {
+      throw mismatch('SN_ERR_REQUEST', 'payload', 'one line, for a worker with stdin: lines', 'a line end in it');
+    }
+    for (const { write } of stdins) if (write(Buffer.concat([payload, LINE_END])) === 'written') sent++;
+    return sent;
   }
 
-  #logOf(taskId: TaskId): Logger {
-    const log = this.#taskLogs.get(taskId) ?? this.#log.child({ task_id: taskId });
-    this.#taskLogs.set(taskId, log);
-    return log;
+  #seats(taskId: TaskId): Seat[] {
+    const lines = this.#stdins(taskId).map(({ worker, name, write }) => stdinSeat(seatOwner(worker), name, write));
+    return [...this.#hub.seats(taskId), ...lines];
+  }
+
+  #stdins(taskId: TaskId) {
+    return this.#supervisor.record(taskId)?.acceptTasks === false ? [] : this.#supervisor.stdins(taskId);
+  }
+
+  /** A line of stdout that may answer a call. A late answer is no entry and no line of the log: it is counted, as one
+   *  by MQTT is. */
+  #answer(worker: WorkerKey, line: Uint8Array): undefined | 'taken' | Promise<void> {
+    const answer = answerIn(line);
+    const seatId = stdinSeatId(seatOwner(worker));
+    if (answer === undefined) return undefined;
+    return this.#calls.answer(seatId, answer.callId, answer.kind, answer.payload) ?? 'taken';
+  }
+
+  #sampled(usage: ReadonlyMap<number, ProcessUsage>): void {
+    this.#supervisor.usageSeen(usage);
+    for (const status of this.#supervisor.list()) {
+      this.#announcer.usage(status.taskId, () => this.#board.usage(status));
+    }
+  }
+
+  #logFiles(): LogFiles | undefined {
+    const { logs, data_dir } = this.#config;
+    const dir = logs?.dir ?? (data_dir === undefined ? undefined : join(data_dir, 'logs'));
+    const files = logs?.files ?? LIMITS.logFiles;
+    if (dir === undefined || files === 0) return undefined;
+    const fileBytes = logs?.file_bytes ?? LIMITS.logFileBytes;
+    return new LogFiles({ dir, fileBytes, files, openMax: LIMITS.logFilesOpenMax, log: this.#log, clock: this.#clock });
   }
 
   #event(type: string, data: Record<string, unknown>, taskId: TaskId | undefined): boolean {
@@ -275,8 +330,8 @@ export class SuperNode {
   #identify(username: string, token: string) {
     const known = this.#supervisor.authenticate(username, token);
     if (!known.ok) return undefined;
-    const { generation, heartbeatMs } = known;
-    return { role: 'worker', taskId: taskIdOf(username), generation, heartbeatMs } as const;
+    const { instance, generation, heartbeatMs } = known;
+    return { role: 'worker', taskId: taskIdOf(username), instance, generation, heartbeatMs } as const;
   }
 
   #endpoint() {

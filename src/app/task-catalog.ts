@@ -1,8 +1,9 @@
+import type { ConfigWire } from '../core/config-schema.js';
 import { mismatch, SuperNodeError } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
 import type { Clock } from '../core/ports.js';
-import type { ConfigWire, TaskWire, TemplateWire } from '../core/schema.js';
 import { type RecordSource, resolveRecord, type TaskRecord } from '../core/task-record.js';
+import type { TaskWire, TemplateWire } from '../core/task-schema.js';
 import type { TaskId } from '../core/topics.js';
 import type { Queues } from '../queues/queues.js';
 import type { Records, TaskControl } from '../router/ports.js';
@@ -106,6 +107,15 @@ export class TaskCatalog implements TaskControl, Records, Intake {
     }
     this.#ports.supervisor.declare(this.resolve({ task_id: taskId }, 'request'));
     this.#auto.add(taskId);
+  }
+
+  /** When the last entry of a task was put. Monotonic, ms. */
+  lastPutMs(taskId: TaskId): number | undefined {
+    return this.#intakes.get(taskId)?.lastPutMs;
+  }
+
+  instancesOf(taskId: TaskId): number {
+    return this.#ports.supervisor.record(taskId)?.instances ?? 1;
   }
 
   /** The supervisor tells that a task is there, or has another record. */

@@ -1,11 +1,13 @@
 import { LIMITS } from '../core/limits.js';
-import type { Cancel, Clock, ProcessUsage } from '../core/ports.js';
+import type { Cancel, Clock, ProcessIdentity, ProcessUsage } from '../core/ports.js';
 
 export interface UsagePorts {
   readonly clock: Clock;
-  /** The processes to look at now. */
-  pids(): number[];
-  usageOf(pids: readonly number[]): Promise<ReadonlyMap<number, ProcessUsage>>;
+  /** The leaders of the process trees to look at now. */
+  leaders(): readonly ProcessIdentity[];
+  usageOf(leaders: readonly ProcessIdentity[]): Promise<ReadonlyMap<number, ProcessUsage>>;
+  /** After each sample. */
+  sampled(usage: ReadonlyMap<number, ProcessUsage>): void;
 }
 
 /** CPU and memory of the workers, looked at once in a while, all in one go. */
@@ -33,9 +35,10 @@ export class UsageSampler {
   }
 
   #sample(): void {
-    const { pids, usageOf } = this.#ports;
-    usageOf(pids()).then((usage) => {
+    const { leaders, usageOf, sampled } = this.#ports;
+    usageOf(leaders()).then((usage) => {
       this.#latest = usage;
+      if (this.#cancel !== undefined) sampled(usage);
     });
   }
 }

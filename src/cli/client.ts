@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { MqttClient } from 'mqtt';
 import { shownUrl } from '../core/address.js';
+import { withoutDelay } from '../core/shape.js';
 import { Topics } from '../core/topics.js';
 import { asFailure, EXIT, Failure, interruption } from './failure.js';
 
@@ -24,16 +25,21 @@ export interface Envelope {
 }
 
 export interface RequestOptions {
+  /** Longest wait for the reply, and for each further one. */
   readonly timeoutMs?: number;
-  /** Runs before the reply is acknowledged: a fetch settles its entries only once they are written out. */
+  /** What it means when that is over. Default: exit code 3. */
+  readonly late?: () => Failure;
+  /** Runs before a reply that is no error is acknowledged: a fetch settles its entries only once they are written out. */
   readonly accept?: (envelope: Envelope) => Promise<void>;
+  /** Whether a further reply follows this one. Nothing follows an error. */
+  readonly continues?: (envelope: Envelope) => boolean;
 }
 
 /** Takes one message; its acknowledgement waits for the promise. */
 export type Listener = (topic: string, payload: Buffer, retained: boolean) => Promise<void>;
 
 interface Pending {
-  /** Takes the reply; gives what is to happen once it is acknowledged. */
+  /** Takes a reply; gives what is to happen once it is acknowledged. */
   readonly accept: (envelope: Envelope) => Promise<() => void>;
   readonly reject: (failure: Failure) => void;
 }
@@ -80,7 +86,7 @@ export class NodeClient {
     await this.#subscribe([this.topics.reply, this.#replyTo], 1);
   }
 
-  /** Sends a JSON request and gives the envelope of its answer.
+  /** Sends a JSON request and gives the envelope of its answer; of several replies the last one.
    *  @throws Failure with exit code 1 for an error reply, 3 for none in time */
   request(topic: string, body: object, options: RequestOptions = {}): Promise<Envelope> {
     const transaction = randomId();
@@ -114,13 +120,16 @@ export class NodeClient {
     const timeoutMs = options.timeoutMs ?? this.#address.timeoutMs;
     let timer: NodeJS.Timeout | undefined;
     const answer = new Promise<Envelope>((resolve, reject) => {
+      const expire = () => reject(options.late?.() ?? noAnswer(this.#address, topic, timeoutMs));
       const accept = async (envelope: Envelope) => {
         clearTimeout(timer);
         if (envelope.status === 'ok') await options.accept?.(envelope);
-        return () => resolve(envelope);
+        if (envelope.status === 'error' || !options.continues?.(envelope)) return () => resolve(envelope);
+        if (this.#pending.has(key)) timer = setTimeout(expire, timeoutMs);
+        return nothing;
       };
       this.#pending.set(key, { accept, reject });
-      timer = setTimeout(() => reject(noAnswer(this.#address, topic, timeoutMs)), timeoutMs);
+      timer = setTimeout(expire, timeoutMs);
     });
     try {
       this.#client.publish(topic, payload, { qos: 1 });
@@ -182,6 +191,7 @@ export async function connectNode(address: NodeAddress, interrupted: AbortSignal
   const client = new NodeClient(mqtt, address);
   try {
     await connected(mqtt, address, interrupted);
+    withoutDelay(mqtt.stream);
     await client.start(interrupted);
     return client;
   } catch (error) {

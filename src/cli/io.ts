@@ -6,12 +6,23 @@ export interface Output {
   readonly isTTY?: boolean;
   readonly columns?: number;
   readonly rows?: number;
+  /** A terminal tells when it has another size. */
+  on?(event: 'resize', listener: () => void): unknown;
+  off?(event: 'resize', listener: () => void): unknown;
+}
+
+export interface Keyboard {
+  /** Gives each key as it is pressed, Ctrl-C (U+0003) too, which is no signal meanwhile. The function that comes back
+   *  ends that; until then the terminal neither waits for lines nor echoes. */
+  listen(press: (key: string) => void): () => void;
 }
 
 export interface Io {
   readonly stdin: AsyncIterable<Uint8Array | string>;
   readonly stdout: Output;
   readonly stderr: Output;
+  /** Undefined where nobody sits before a terminal. */
+  readonly keyboard: Keyboard | undefined;
   readonly env: NodeJS.ProcessEnv;
   /** Aborted by SIGINT and SIGTERM. Its reason is the exit code, 130 or 143. */
   readonly interrupted: AbortSignal;
@@ -30,7 +41,7 @@ export function writeLine(output: Output, line: string): Promise<void> {
 
 /** All of stdin, at most what one MQTT packet can carry [MQTT-2.2.3].
  *  @throws Failure with exit code 2 */
-export async function readAll(input: Io['stdin']): Promise<Buffer> {
+async function readAll(input: Io['stdin']): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let length = 0;
   for await (const chunk of input) {
@@ -42,6 +53,12 @@ export async function readAll(input: Io['stdin']): Promise<Buffer> {
     }
   }
   return Buffer.concat(chunks);
+}
+
+/** The payload of an argument: its text, or for `-` all of stdin, byte for byte.
+ *  @throws Failure with exit code 2 */
+export async function readPayload(argument: string, { stdin }: Io): Promise<Buffer> {
+  return argument === '-' ? readAll(stdin) : Buffer.from(argument);
 }
 
 const STDIN_BYTES_MAX = 268_435_455;

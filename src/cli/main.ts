@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { constants } from 'node:os';
+import { keyboardOf } from './keyboard.js';
 import { runCli } from './program.js';
 
 /** The process around the command line: signals, broken pipes, the exit code. */
@@ -28,7 +29,8 @@ for (const stream of [process.stdout, process.stderr]) {
 }
 
 const { stdin, stdout, stderr, env } = process;
-const io = { stdin, stdout, stderr, env, interrupted: interrupted.signal };
+const keyboard = keyboardOf(stdin, stdout);
+const io = { stdin, stdout, stderr, keyboard, env, interrupted: interrupted.signal };
 process.exitCode = await runCli(process.argv.slice(2), io);
 // All is said and written. A child that does not die, say, must not keep us.
 setTimeout(() => process.exit(), EXIT_MS).unref();

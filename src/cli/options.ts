@@ -93,3 +93,10 @@ export function integer(minimum: number, maximum: number): (text: string) => num
     throw new InvalidArgumentError(`Expected an integer from ${minimum} to ${maximum}.`);
   };
 }
+
+/** Reads an argument as a pause between two looks. */
+export function seconds(text: string): number {
+  const value = Number(text);
+  if (value >= 0.2 && value <= 86_400) return value;
+  throw new InvalidArgumentError('Expected seconds, from 0.2 to 86400.');
+}

@@ -3,9 +3,11 @@ import { packageVersion } from '../app/version.js';
 import { addConfigCommands } from './commands/config.js';
 import { addFetchCommand } from './commands/fetch.js';
 import { addFollowCommands } from './commands/follow.js';
+import { addLogsCommand } from './commands/logs.js';
 import { addRunCommand, type StartNode } from './commands/run.js';
 import { addStatCommand } from './commands/stat.js';
 import { addTaskCommands } from './commands/tasks.js';
+import { addTopCommand } from './commands/top.js';
 import { asFailure, EXIT, failureLine } from './failure.js';
 import { type Io, writeLine } from './io.js';
 import { lookOf } from './table.js';
@@ -14,9 +16,11 @@ const EPILOGUE = `
 Examples:
   super-node init && super-node run
   super-node start cam1 -w camera -p rtsp://cam1/stream
-  super-node stat --watch
+  super-node top --sort cpu
+  super-node logs cam1 -f
   super-node fetch cam1 -n 100 --json
   super-node send cam1 '{"zoom": 2}'
+  super-node call llm 'Why is the sky blue?'
 
 Environment, for all commands that speak to a node:
   SN_URL                       mqtt://, mqtts://, ws:// or wss:// (default mqtt://127.0.0.1:1883)
@@ -67,7 +71,9 @@ function buildProgram(io: Io, startNode: StartNode | undefined): Command {
   addTaskCommands(program, io);
   program.commandsGroup('Looking and taking:');
   addStatCommand(program, io);
+  addTopCommand(program, io);
   addFetchCommand(program, io);
   addFollowCommands(program, io);
+  addLogsCommand(program, io);
   return program;
 }

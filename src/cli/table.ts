@@ -7,6 +7,8 @@ export type Style = Parameters<typeof styleText>[0];
 export interface Column {
   readonly title: string;
   readonly align?: 'left' | 'right';
+  /** Width of a column whose cells change under the eye. Default: as its cells are now. */
+  readonly chars?: number;
   /** Colour of a cell, by its text. */
   readonly style?: (cell: string) => Style | undefined;
 }
@@ -18,25 +20,25 @@ export interface TableLook {
 }
 
 const GAP = '  ';
-const COLUMN_CHARS_MIN = 4;
+const COLUMN_CHARS_MIN = 8;
 
 /** Lines of an aligned table, the titles first. Cells may come from the network: they are stripped of control
- *  characters here. In a narrow terminal the widest columns are cut first. */
+ *  characters here. In a narrow terminal the widest columns of text are cut first, then the last columns left out. */
 export function renderTable(
   columns: readonly Column[],
   rows: readonly (readonly string[])[],
   look: TableLook,
 ): string[] {
   const cells = rows.map((row) => columns.map((_, index) => oneLine(row[index] ?? '')));
-  const widths = columns.map(({ title }, index) =>
-    Math.max(title.length, ...cells.map((row) => [...(row[index] ?? '')].length)),
+  const widths = columns.map(({ title, chars = 0 }, index) =>
+    Math.max(title.length, chars, ...cells.map((row) => [...(row[index] ?? '')].length)),
   );
-  if (look.width !== undefined) narrow(widths, look.width - GAP.length * (columns.length - 1));
+  const shown = columns.slice(0, look.width === undefined ? columns.length : narrow(widths, columns, look.width));
   const line = (row: readonly string[], style: (column: Column, cell: string) => Style | undefined) =>
-    columns
+    shown
       .map((column, index) => {
         const text = cut(row[index] ?? '', widths[index] ?? 0);
-        const last = index === columns.length - 1;
+        const last = index === shown.length - 1;
         return painted(pad(text, widths[index] ?? 0, column.align, last), style(column, text), look.colour);
       })
       .join(GAP);
@@ -44,13 +46,19 @@ export function renderTable(
   return [line(titles, () => 'bold'), ...cells.map((row) => line(row, (column, cell) => column.style?.(cell)))];
 }
 
-/** Takes characters from the widest columns until the sum fits. */
-function narrow(widths: number[], room: number): void {
-  for (let excess = widths.reduce((sum, width) => sum + width, 0) - room; excess > 0; excess--) {
-    const widest = Math.max(...widths);
-    if (widest <= COLUMN_CHARS_MIN) return;
-    widths[widths.indexOf(widest)] = widest - 1;
+/** Takes characters from the widest columns of text, then whole columns from the end: a figure that lost its end would
+ *  be another figure. Gives how many columns are left. */
+function narrow(widths: number[], columns: readonly Column[], room: number): number {
+  let excess = widths.reduce((sum, width) => sum + width + GAP.length, -GAP.length) - room;
+  for (; excess > 0; excess--) {
+    const texts = widths.map((width, index) => (columns[index]?.align === 'right' ? 0 : width));
+    const widest = Math.max(...texts);
+    if (widest <= COLUMN_CHARS_MIN) break;
+    widths[texts.indexOf(widest)] = widest - 1;
   }
+  let count = widths.length;
+  for (; excess > 0 && count > 1; count--) excess -= (widths[count - 1] ?? 0) + GAP.length;
+  return count;
 }
 
 function pad(text: string, width: number, align: Column['align'], last: boolean): string {

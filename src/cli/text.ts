@@ -1,3 +1,5 @@
+import { escapeControls } from '../core/controls.js';
+
 /** Text from the network, made fit for a terminal and for people. */
 
 /** C0 but tab and line feed, DEL, C1 (ECMA-48 §5.2, §5.3), and the marks that reorder text (UAX #9 §2). */
@@ -17,7 +19,7 @@ export function oneLine(text: string): string {
 
 /** JSON that shows what a terminal would obey as escapes. Any JSON reader gets the same value. */
 export function jsonLine(value: unknown): string {
-  return JSON.stringify(value).replaceAll(CONTROLS, (mark) => `\\u${mark.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return escapeControls(JSON.stringify(value));
 }
 
 /** At most `width` characters; what is cut off shows as `…`. */

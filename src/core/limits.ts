@@ -79,6 +79,37 @@ export const LIMITS = {
   dropEventMs: 1_000,
   /** How often CPU and memory of the workers are looked at. */
   usageMs: 2_000,
+  /** Samples in a row over `memory_limit_kb` before a worker is ended: one may be a passing peak. */
+  memorySamples: 2,
+  /** Workers of one task. */
+  instancesMax: 64,
+  /** Restarts by policy of all workers together: so many at once, and so many a second after that. Further ones wait
+   *  their turn. What is commanded does not count. */
+  restartBurst: 100,
+  restartsPerSecond: 10,
+  /** Bytes that wait for a process that does not read its stdin; more are refused. */
+  stdinBytes: 1_048_576,
+  /** Lines of output that `m/stat` shows of the last run of a task with `exec_interval`. */
+  runOutputLines: 20,
+  /** Longest wait for the whole answer of a call, when the caller names none. */
+  callTimeoutMs: 30_000,
+  callTimeoutMsMax: 3_600_000,
+  /** Calls under way, of all tasks. */
+  callsMax: 10_000,
+  /** Parts of an answer that wait for a caller who does not read; one that lets more wait loses the call. */
+  callPartsBytes: 16_777_216,
+  /** The same, of all calls together. */
+  callsPartsBytes: 67_108_864,
+  /** A channel that closed under a call may be the first sign of a dead process; so long its cause is waited for. */
+  callCauseMs: 250,
+  /** Lines of output kept of each task for `logs`, and their bytes. */
+  logTailLines: 500,
+  logTailBytes: 65_536,
+  /** A log file before it is rotated, and how many rotated ones are kept of each task. */
+  logFileBytes: 4_194_304,
+  logFiles: 4,
+  /** Log files open at a time; the least recently written is closed. */
+  logFilesOpenMax: 128,
   /** Events of one type that clients can cause, told in one second; the rest are only counted. */
   clientEventsPerSecond: 20,
   /** How long a planned stop waits for workers beyond their own `second_sig_duration`. */
@@ -94,6 +125,8 @@ export const LIMITS = {
   slowAfterMs: 1_000,
   /** Live copies (`m/data`, `m/log`) on their way through the broker; more are dropped and counted. */
   liveBytesMax: 16_777_216,
+  /** From so many on, workers whose lines are entries are not read from; they go on at half of it. */
+  liveSoftBytes: 1_048_576,
   /** What such a copy costs beside its payload, about. */
   liveOverheadBytes: 512,
   /** Messages and their bytes that the broker keeps for one stored session; more are dropped and counted. */

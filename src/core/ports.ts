@@ -45,6 +45,8 @@ export interface ProcessIdentity {
 export interface ProcessExit {
   readonly code: number | null;
   readonly signal: string | null;
+  /** The kernel ended it because memory ran out, as far as its cgroup tells. */
+  readonly oom?: boolean;
 }
 
 export interface ProcessSpec {
@@ -52,6 +54,7 @@ export interface ProcessSpec {
   readonly env: Readonly<Record<string, string>>;
   readonly cwd: string | undefined;
   readonly user: string | undefined;
+  readonly stdin: 'pipe' | 'ignore';
   readonly stdout: 'pipe' | 'ignore';
   readonly stderr: 'pipe' | 'ignore';
 }
@@ -65,12 +68,18 @@ export interface ProcessListener {
   failed(error: Error): void;
   /** The leader ended, but others of its group live on. Left out when it was alone. */
   exited(exit: ProcessExit): void;
-  /** The leader and everything of its group are gone. `exit` is the leader's. */
+  /** The leader, everything of its group, and what left the group are gone. `exit` is the leader's. */
   gone(exit: ProcessExit): void;
-  output(stream: 'stdout' | 'stderr', chunk: Uint8Array): void;
+  /** The bytes are only good during the call. A promise: nothing more of this stream is read until it is settled, so
+   *  that the process waits in its write(2). */
+  output(stream: 'stdout' | 'stderr', chunk: Uint8Array): undefined | Promise<void>;
+  /** No output comes any more. Once, after `spawned`; before `gone` unless somebody else holds the pipes open. */
+  outputEnded(): void;
 }
 
 export type SignalResult = 'sent' | 'gone' | 'unverified';
+/** `full`: it does not read, and `LIMITS.stdinBytes` wait for it already. */
+export type WriteResult = 'written' | 'full' | 'gone';
 
 export interface ProcessSpawner {
   /** Starts a process in a session and group of its own. Never throws; never calls the listener before it returns. */
@@ -78,13 +87,18 @@ export interface ProcessSpawner {
   /** Signals the whole group, after checking that it is still the same one. `SIGCONT` follows every signal but
    *  SIGKILL and SIGSTOP, so that a stopped process sees it. */
   signal(identity: ProcessIdentity, signal: string): SignalResult;
+  /** Writes to its stdin, which its spec made a pipe. All of the bytes, or nothing. */
+  write(identity: ProcessIdentity, bytes: Uint8Array): WriteResult;
 }
 
-/** What a process takes, as of a sample. */
+/** What a process and all that came from it take, as of a sample. */
 export interface ProcessUsage {
   /** Share of one core since the sample before; 100 is one whole core. */
   readonly cpuPercent: number;
+  /** Resident memory, that of shared pages counted for each process. */
   readonly rssKb: number;
+  /** How many processes that is, the leader included. */
+  readonly processes: number;
 }
 
 /** A child as the journal remembers it across a crash of the node. */

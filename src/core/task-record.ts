@@ -1,6 +1,6 @@
-import { SuperNodeError } from './errors.js';
+import { mismatch, SuperNodeError } from './errors.js';
 import { LIMITS } from './limits.js';
-import type { QueueFieldsWire, SignalName, TaskFieldName, TaskWire, TemplateWire } from './schema.js';
+import type { QueueFieldsWire, SignalName, TaskFieldName, TaskWire, TemplateWire } from './task-schema.js';
 import { type TaskId, taskIdOf } from './topics.js';
 
 /** Bounds of one queue, all given. */
@@ -18,6 +18,9 @@ export interface BackoffPolicy {
   readonly resetMs: number;
 }
 
+/** What becomes of the lines of an output: told and kept, entries of the queue, or nothing. */
+export type OutputUse = 'log' | 'data' | 'ignore';
+
 /** A task with everything decided: its own fields over its template's over the defaults.
  *  Without `command` it is a task of net clients, which connect by themselves. */
 export interface TaskRecord {
@@ -34,12 +37,19 @@ export interface TaskRecord {
   readonly heartbeatMs: number;
   /** undefined: decided by whether the worker subscribes to its commands. */
   readonly acceptTasks: boolean | undefined;
+  /** Workers of the task; more than 1 is a pool. */
+  readonly instances: number;
+  /** Distance of the starts of a job that runs again and again; 0: it runs on. */
+  readonly execIntervalMs: number;
   readonly execTimeoutMs: number;
+  /** Of the whole process tree; 0: none. */
+  readonly memoryLimitKb: number;
   readonly staleAfterMs: number;
   readonly ready: 'connect' | 'spawn';
   readonly readyTimeoutMs: number;
-  readonly stdout: 'log' | 'ignore';
-  readonly stderr: 'log' | 'ignore';
+  readonly stdin: 'ignore' | 'lines';
+  readonly stdout: OutputUse;
+  readonly stderr: OutputUse;
   readonly restart: 'always' | 'on-failure' | 'never';
   readonly successCodes: readonly number[];
   readonly backoff: BackoffPolicy;
@@ -77,6 +87,11 @@ export function resolveRecord(
   const [program, ...args] = own.command ?? [];
   const backoff = { ...template?.backoff, ...wire.backoff };
   const queue = { ...queueDefaults, ...template?.queue, ...wire.queue };
+  const { exec_interval: execIntervalMs = 0, stdout = 'log' } = own;
+  const readyDefault = execIntervalMs > 0 || stdout === 'data' ? 'spawn' : 'connect';
+  if (execIntervalMs > 0 && own.ready === 'connect') {
+    throw mismatch('SN_ERR_REQUEST', 'ready', '"spawn", or none, with exec_interval', own.ready);
+  }
   return {
     taskId,
     worker: wire.worker,
@@ -89,11 +104,15 @@ export function resolveRecord(
     secondSigMs: own.second_sig_duration ?? LIMITS.secondSigMs,
     heartbeatMs: own.heartbeat_interval ?? 0,
     acceptTasks: yesNo(own.accept_tasks),
+    instances: own.instances ?? 1,
+    execIntervalMs,
     execTimeoutMs: own.exec_timeout_ms ?? 0,
+    memoryLimitKb: own.memory_limit_kb ?? 0,
     staleAfterMs: own.stale_after_ms ?? 0,
-    ready: own.ready ?? 'connect',
+    ready: own.ready ?? readyDefault,
     readyTimeoutMs: own.ready_timeout_ms ?? LIMITS.readyTimeoutMs,
-    stdout: own.stdout ?? 'log',
+    stdin: own.stdin ?? 'ignore',
+    stdout,
     stderr: own.stderr ?? 'log',
     restart: own.restart ?? 'always',
     successCodes: own.success_codes ?? [0],
@@ -132,10 +151,14 @@ export function recordToWire(record: TaskRecord): Record<string, unknown> {
     second_sig_duration: record.secondSigMs,
     heartbeat_interval: record.heartbeatMs,
     accept_tasks: record.acceptTasks,
+    instances: record.instances,
+    exec_interval: record.execIntervalMs,
     exec_timeout_ms: record.execTimeoutMs,
+    memory_limit_kb: record.memoryLimitKb,
     stale_after_ms: record.staleAfterMs,
     ready: record.ready,
     ready_timeout_ms: record.readyTimeoutMs,
+    stdin: record.stdin,
     stdout: record.stdout,
     stderr: record.stderr,
     restart: record.restart,

@@ -21,6 +21,8 @@ export function taskIdOf(text: unknown): TaskId {
 export const WORKER_REPORTS = ['ready', 'sleeping', 'lost'] as const;
 export type WorkerReport = (typeof WORKER_REPORTS)[number];
 
+export type AnswerKind = 'part' | 'end' | 'error';
+
 /** What a topic means, seen from a client that publishes to it. */
 export type TopicMeaning =
   | { readonly kind: 'cmd' }
@@ -29,6 +31,8 @@ export type TopicMeaning =
   | { readonly kind: 'stat'; readonly taskId: TaskId | undefined }
   | { readonly kind: 'put'; readonly taskId: TaskId }
   | { readonly kind: 'report'; readonly taskId: TaskId }
+  /** A worker answers a call: a part, the last part, or a failure. */
+  | { readonly kind: 'answer'; readonly taskId: TaskId; readonly callId: string; readonly part: AnswerKind }
   /** The node alone writes here. */
   | { readonly kind: 'node' }
   /** Below `m/` or `w/`, but nothing we know; `why` says so. */
@@ -78,11 +82,25 @@ export class Topics {
   log(taskId: string): string {
     return `${this.prefix}m/log/${taskId}`;
   }
+  usage(taskId: string): string {
+    return `${this.prefix}m/usage/${taskId}`;
+  }
   put(taskId: string): string {
     return `${this.prefix}w/ch/${taskId}`;
   }
   workerCmd(taskId: string): string {
     return `${this.prefix}w/ch/${taskId}/cmd`;
+  }
+  workerCall(taskId: string, callId: string): string {
+    return `${this.prefix}w/ch/${taskId}/cmd/${callId}`;
+  }
+  /** Tells a worker that nobody waits for its answer any more. */
+  workerCancel(taskId: string, callId: string): string {
+    return `${this.workerCall(taskId, callId)}/cancel`;
+  }
+  workerAnswer(taskId: string, callId: string, part: AnswerKind): string {
+    const topic = `${this.prefix}w/ch/${taskId}/reply/${callId}`;
+    return part === 'part' ? topic : `${topic}/${part}`;
   }
   workerState(taskId: string): string {
     return `${this.prefix}w/ch/${taskId}/state`;
@@ -142,7 +160,16 @@ function meaningOfWorker(word: string, id: string | undefined, deeper: readonly 
   const [below] = deeper;
   if (deeper.length === 1 && below === 'state') return { kind: 'report', taskId: id };
   if (below === 'cmd') return { kind: 'node' };
-  return { kind: 'unknown', why: 'expected w/ch/<task> or w/ch/<task>/state' };
+  if (below === 'reply') return meaningOfAnswer(id, deeper.slice(1));
+  return { kind: 'unknown', why: 'expected w/ch/<task>, w/ch/<task>/state or w/ch/<task>/reply/<call>' };
+}
+
+function meaningOfAnswer(taskId: TaskId, [callId = '', part, ...deeper]: readonly string[]): TopicMeaning {
+  const known = part === undefined || part === 'end' || part === 'error';
+  if (callId === '' || !known || deeper.length > 0) {
+    return { kind: 'unknown', why: 'expected w/ch/<task>/reply/<call>, or /end or /error below it' };
+  }
+  return { kind: 'answer', taskId, callId, part: part ?? 'part' };
 }
 
 function badTaskId(id: string): TopicMeaning {

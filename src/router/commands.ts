@@ -1,57 +1,86 @@
 import type { Static } from '@sinclair/typebox';
 import { mismatch, SuperNodeError } from '../core/errors.js';
-import { COMMAND_NAMES, COMMAND_SCHEMAS, type CommandName, type TaskWire } from '../core/schema.js';
+import { LIMITS } from '../core/limits.js';
+import { COMMAND_NAMES, COMMAND_SCHEMAS, type CommandName } from '../core/request-schema.js';
+import type { TaskWire } from '../core/task-schema.js';
 import { type TaskId, taskIdOf } from '../core/topics.js';
 import { validate } from '../core/validate.js';
-import type { RouterPorts } from './ports.js';
+import { payloadOf, payloadToWire } from './payload.js';
+import type { CallPart, LogLine, RouterPorts } from './ports.js';
 import type { Caller } from './request.js';
 
 type CommandOf<N extends CommandName> = Static<(typeof COMMAND_SCHEMAS)[N]>;
 
+/** What a command may need beside its fields. */
+export interface CommandContext {
+  readonly caller: Caller;
+  readonly ports: RouterPorts;
+  /** Aborted when the caller is gone. */
+  readonly signal: AbortSignal | undefined;
+  /** Takes the data of a reply that others follow. A promise: the next one comes when it is settled. */
+  more(data: Record<string, unknown>): undefined | Promise<void>;
+}
+
 type Handlers = {
-  readonly [N in CommandName]: (command: CommandOf<N>, caller: Caller, ports: RouterPorts) => Promise<unknown>;
+  readonly [N in CommandName]: (command: CommandOf<N>, context: CommandContext) => Promise<unknown>;
 };
 
+/** Lines of `logs` when the caller names no number. */
+const LOG_LINES = 100;
+
 const HANDLERS: Handlers = {
-  async start({ cmd: _cmd, transaction: _transaction, reply_to: _replyTo, ...task }, caller, { tasks, records }) {
+  async start({ cmd: _cmd, transaction: _transaction, reply_to: _replyTo, ...task }, { caller, ports }) {
+    const { tasks, records } = ports;
     const record = records.resolve(task satisfies TaskWire, caller.role === 'admin' ? 'trusted' : 'request');
     tasks.start(record);
     return { task_id: record.taskId };
   },
-  async stop({ task_id }, _caller, { tasks }) {
+  async stop({ task_id }, { ports: { tasks } }) {
     await tasks.stop(known(task_id, tasks));
     return { task_id };
   },
-  async restart({ task_id }, _caller, { tasks }) {
+  async restart({ task_id }, { ports: { tasks } }) {
     await tasks.restart(known(task_id, tasks));
     return { task_id };
   },
-  async remove({ task_id }, _caller, { tasks }) {
+  async remove({ task_id }, { ports: { tasks } }) {
     await tasks.remove(known(task_id, tasks));
     return { task_id };
   },
-  async signal({ task_id, sig }, _caller, { tasks }) {
+  async signal({ task_id, sig }, { ports: { tasks } }) {
     tasks.signal(known(task_id, tasks), sig);
     return { task_id };
   },
-  async send({ task_id, payload }, _caller, ports) {
-    const text = typeof payload === 'string' ? payload : JSON.stringify(payload);
-    return sendToWorkers(known(task_id, ports.tasks), Buffer.from(text), ports);
+  async send(command, { ports }) {
+    return sendToWorkers(known(command.task_id, ports.tasks), payloadOf('send', command), ports);
   },
-  async workers(_command, _caller, { records }) {
+  async call(command, { ports, signal, more }) {
+    const last = await ports.calls.call({
+      taskId: known(command.task_id, ports.tasks),
+      payload: payloadOf('call', command),
+      timeoutMs: command.timeout_ms ?? LIMITS.callTimeoutMs,
+      signal,
+      part: (part) => more(partToWire(part, false)),
+    });
+    return partToWire(last, true);
+  },
+  async logs({ task_id, lines = LOG_LINES }, { ports }) {
+    return { lines: ports.logs.tail(known(task_id, ports.tasks), lines).map(lineToWire) };
+  },
+  async workers(_command, { ports: { records } }) {
     return { workers: [...records.templates].map(([name, template]) => describeTemplate(name, template)) };
   },
 };
 
 /** Runs one command; its `data` is the result.
  *  @throws SuperNodeError with the code the caller gets */
-export async function runCommand(body: Record<string, unknown>, caller: Caller, ports: RouterPorts): Promise<unknown> {
+export async function runCommand(body: Record<string, unknown>, context: CommandContext): Promise<unknown> {
   const name = COMMAND_NAMES.find((known) => known === body.cmd);
   if (name === undefined) {
     throw mismatch('SN_ERR_COMMAND_UNKNOWN', 'cmd', `one of ${COMMAND_NAMES.join(', ')}`, body.cmd);
   }
   if (name !== 'workers') taskIdOf(body.task_id);
-  return dispatch(name, body, caller, ports);
+  return dispatch(name, body, context);
 }
 
 /** Raw bytes to every channel of a task.
@@ -70,11 +99,10 @@ export function sendToWorkers(taskId: TaskId, payload: Uint8Array, ports: Router
 async function dispatch<N extends CommandName>(
   name: N,
   body: Record<string, unknown>,
-  caller: Caller,
-  ports: RouterPorts,
+  context: CommandContext,
 ): Promise<unknown> {
   const command = validate(COMMAND_SCHEMAS[name], body, 'SN_ERR_REQUEST', name);
-  return HANDLERS[name](command, caller, ports);
+  return HANDLERS[name](command, context);
 }
 
 /** @throws SuperNodeError SN_ERR_TASK_UNKNOWN */
@@ -87,6 +115,14 @@ export function known(text: string, tasks: RouterPorts['tasks']): TaskId {
     );
   }
   return taskId;
+}
+
+function partToWire({ index, payload, workerName }: CallPart, last: boolean): Record<string, unknown> {
+  return { part: index, last, ...payloadToWire(payload), worker_id: workerName };
+}
+
+function lineToWire({ tsMs, stream, line, workerId }: LogLine): Record<string, unknown> {
+  return { ts: tsMs, stream, line, ...(workerId === undefined ? {} : { worker_id: workerId }) };
 }
 
 /** Values of `env` may be secrets: only names leave the node. */

@@ -1,5 +1,5 @@
-import type { SignalName, TaskWire, TemplateWire } from '../core/schema.js';
 import type { TaskRecord } from '../core/task-record.js';
+import type { SignalName, TaskWire, TemplateWire } from '../core/task-schema.js';
 import type { TaskId } from '../core/topics.js';
 
 /** What the router asks of the rooms behind it. */
@@ -46,6 +46,40 @@ interface Courier {
   send(taskId: TaskId, payload: Uint8Array): number;
 }
 
+/** One part of an answer. The bytes are the receiver's to keep. */
+export interface CallPart {
+  /** From 1. */
+  readonly index: number;
+  readonly payload: Uint8Array;
+  /** Who answers, for people. */
+  readonly workerName: string;
+}
+
+interface CallAccess {
+  /** Resolves with the last part of the answer. */
+  call(request: {
+    taskId: TaskId;
+    payload: Uint8Array;
+    timeoutMs: number;
+    signal: AbortSignal | undefined;
+    /** Takes each part but the last. A promise: the next one comes when it is settled. */
+    part(part: CallPart): undefined | Promise<void>;
+  }): Promise<CallPart>;
+}
+
+export interface LogLine {
+  readonly tsMs: number;
+  readonly stream: 'stdout' | 'stderr';
+  readonly line: string;
+  /** Where the task has more than one worker. */
+  readonly workerId?: string;
+}
+
+interface TaskLogs {
+  /** The newest lines, at most so many, the oldest of them first. */
+  tail(taskId: TaskId, lines: number): readonly LogLine[];
+}
+
 export interface StatusBoard {
   /** The whole node, JSON-ready. */
   node(): Record<string, unknown>;
@@ -63,6 +97,8 @@ export interface RouterPorts {
   readonly tasks: TaskControl;
   readonly queues: QueueAccess;
   readonly courier: Courier;
+  readonly calls: CallAccess;
+  readonly logs: TaskLogs;
   readonly board: StatusBoard;
   readonly records: Records;
   /** A fetch that was not executed, because its caller could not hear the reply. */

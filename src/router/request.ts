@@ -17,6 +17,9 @@ export interface Request {
   /** Whether the caller would get a reply sent there. Undefined `replyTo`: the transport's default place.
    *  @throws SuperNodeError SN_ERR_REQUEST where no reply may go */
   hears(replyTo: string | undefined): boolean;
+  /** Sends a reply that others follow. A promise: there is no room for the next before it is settled; it never
+   *  rejects, also when the caller is gone. */
+  more(reply: Reply): undefined | Promise<void>;
   /** Aborted when the caller is gone. */
   readonly signal: AbortSignal | undefined;
 }
@@ -25,7 +28,7 @@ export type Envelope =
   | { readonly status: 'ok'; readonly data: unknown; readonly transaction?: unknown }
   | { readonly status: 'error'; readonly error: string; readonly code: ErrorCode; readonly transaction?: unknown };
 
-/** The answer to one request. */
+/** The answer to one request, or the next piece of it. */
 export interface Reply {
   readonly envelope: Envelope;
   readonly replyTo: string | undefined;

@@ -1,16 +1,33 @@
-import { asSuperNodeError, SuperNodeError } from '../core/errors.js';
+import { asSuperNodeError, mismatch, SuperNodeError } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
 import type { Logger } from '../core/ports.js';
-import { FetchSchema, StatSchema } from '../core/schema.js';
+import { FetchSchema, StatSchema } from '../core/request-schema.js';
 import { validate } from '../core/validate.js';
 import { parseBody } from './body.js';
 import { known, runCommand, sendToWorkers } from './commands.js';
 import { entryToWire } from './entry-wire.js';
-import type { Lease, RouterPorts } from './ports.js';
+import type { CallPart, Lease, RouterPorts } from './ports.js';
 import type { Caller, Envelope, Reply, Request } from './request.js';
 
+/** What a command of our own process may bring. */
+export interface InProcessOptions {
+  /** Takes back what it can: a call. */
+  readonly signal?: AbortSignal | undefined;
+  /** Takes the data of replies that others follow: the parts of a call. A promise: the next comes when it is settled. */
+  readonly more?: (data: Record<string, unknown>) => undefined | Promise<void>;
+}
+
+export interface CallOptions {
+  /** Longest wait for the whole answer. 1–3_600_000, default 30_000. */
+  readonly timeoutMs?: number | undefined;
+  /** Takes the call back; its worker is told. */
+  readonly signal?: AbortSignal | undefined;
+  /** Gets each part but the last. A promise: the next comes when it is settled. */
+  readonly onPart?: ((part: CallPart) => undefined | Promise<void>) | undefined;
+}
+
 /** Request → handler → reply. Knows no transport: whatever carries the request gives it a caller, a way to know
- *  whether a reply will be heard, and takes one reply. */
+ *  whether a reply will be heard, and takes one reply, or several of which this is the last. */
 export class Router {
   readonly #ports: RouterPorts;
   readonly #log: Logger;
@@ -20,7 +37,8 @@ export class Router {
     this.#log = log;
   }
 
-  /** Answers every request exactly once and never rejects. Undefined: there is nobody to answer. */
+  /** Answers every request exactly once, after what `request.more` got, and never rejects. Undefined: there is nobody
+   *  to answer. */
   async handle(request: Request): Promise<Reply | undefined> {
     const place: ReplyPlace = { transaction: undefined, replyTo: undefined };
     try {
@@ -46,8 +64,21 @@ export class Router {
 
   /** A command from code in our own process: no bytes, no reply topic.
    *  @throws SuperNodeError */
-  command(command: Record<string, unknown>, caller: Caller): Promise<unknown> {
-    return runCommand(command, caller, this.#ports);
+  command(command: Record<string, unknown>, caller: Caller, options: InProcessOptions = {}): Promise<unknown> {
+    const { signal, more = () => undefined } = options;
+    return runCommand(command, { caller, ports: this.#ports, signal, more });
+  }
+
+  /** A call from code in our own process, with bytes as they are. Resolves with the last part of the answer.
+   *  @throws SuperNodeError SN_ERR_REQUEST for a `timeoutMs` out of range, SN_ERR_TASK_UNKNOWN, SN_ERR_NO_CHANNEL,
+   *  SN_ERR_CALL_FAILED, SN_ERR_CALL_TIMEOUT, SN_ERR_WORKER_GONE, SN_ERR_LIMIT, SN_ERR_CLOSING */
+  async call(taskId: string, payload: Uint8Array, options: CallOptions = {}): Promise<CallPart> {
+    const { timeoutMs = LIMITS.callTimeoutMs, signal, onPart = () => undefined } = options;
+    if (!Number.isInteger(timeoutMs) || timeoutMs < 1 || timeoutMs > LIMITS.callTimeoutMsMax) {
+      throw mismatch('SN_ERR_REQUEST', 'timeoutMs', `integer 1–${LIMITS.callTimeoutMsMax}`, timeoutMs);
+    }
+    const { calls, tasks } = this.#ports;
+    return calls.call({ taskId: known(taskId, tasks), payload, timeoutMs, signal, part: onPart });
   }
 
   async #run(
@@ -58,7 +89,7 @@ export class Router {
   ): Promise<Reply | undefined> {
     switch (request.kind) {
       case 'cmd':
-        return reply(place, { status: 'ok', data: await runCommand(body, request.caller, this.#ports) });
+        return reply(place, { status: 'ok', data: await this.#command(request, body, place) });
       case 'task-cmd': {
         const data = request.taskId && sendToWorkers(request.taskId, request.payload, this.#ports);
         return reply(place, { status: 'ok', data });
@@ -68,6 +99,12 @@ export class Router {
       case 'fetch':
         return this.#fetch(request, body, place, heard);
     }
+  }
+
+  #command(request: Request, body: Record<string, unknown>, place: ReplyPlace): Promise<unknown> {
+    const { caller, signal } = request;
+    const more = (data: unknown) => request.more(reply(place, { status: 'ok', data }));
+    return runCommand(body, { caller, ports: this.#ports, signal, more });
   }
 
   #stat(request: Request, body: Record<string, unknown>): unknown {

@@ -84,6 +84,7 @@ export class NetTask {
       generation: 0,
       restarts: {},
       channels: this.#net.channels,
+      workers: [],
       sinceMs: this.#sinceMs,
       accepting: this.#net.name !== 'stopped',
     };

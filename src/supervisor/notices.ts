@@ -3,6 +3,8 @@ import type { Notice, RestartCause } from './worker-states.js';
 
 export interface LastExit extends ProcessExit {
   readonly stderr: readonly string[];
+  /** Of its tree, as last sampled. */
+  readonly rssKb: number | undefined;
 }
 
 export interface NoticeFacts {
@@ -25,6 +27,7 @@ export function noticeData(notice: Notice, facts: NoticeFacts, nowMs: number): R
     case 'spawn_error':
       return { error: facts.error };
     case 'failed':
+    case 'run_failed':
       return { cause: notice.cause, ...reason(notice.cause, facts) };
     case 'restarting':
       return { cause: notice.cause, ...reason(notice.cause, facts), next_start_ts: nowMs + notice.delayMs };
@@ -36,5 +39,7 @@ function reason(cause: RestartCause, { exit, error }: NoticeFacts): Record<strin
 }
 
 function exitData(exit: LastExit | undefined): Record<string, unknown> {
-  return exit === undefined ? {} : { exit_code: exit.code, signal: exit.signal, stderr: exit.stderr };
+  if (exit === undefined) return {};
+  const { code, signal, rssKb, stderr } = exit;
+  return { exit_code: code, signal, ...(rssKb === undefined ? {} : { rss_kb: rssKb }), stderr };
 }

@@ -1,27 +1,31 @@
 import { SuperNodeError } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
-import type { Cancel } from '../core/ports.js';
+import type { Cancel, ProcessIdentity, ProcessUsage } from '../core/ports.js';
 import { sameRecord, type TaskRecord } from '../core/task-record.js';
 import type { TaskId, WorkerReport } from '../core/topics.js';
+import type { WorkerKey } from '../core/worker-key.js';
 import { NetTask } from './net-task.js';
-import { ProcessTask } from './process-task.js';
+import { ProcessTask, type WorkerStdin } from './process-task.js';
+import { RestartBudget } from './restart-budget.js';
 import type { SupervisorPorts, TaskStatus } from './status.js';
 import type { AnsweredCommand } from './worker-states.js';
 
 type Task = ProcessTask | NetTask;
 
 export type Authentication =
-  | { readonly ok: true; readonly generation: number; readonly heartbeatMs: number }
+  | { readonly ok: true; readonly instance: number; readonly generation: number; readonly heartbeatMs: number }
   | { readonly ok: false };
 
 /** Every task of the node: what commands do to them, and what the transport tells about their channels. */
 export class Supervisor {
   readonly #ports: SupervisorPorts;
   readonly #tasks = new Map<string, Task>();
+  readonly #restarts: RestartBudget;
   #closing: Promise<void> | undefined;
 
   constructor(ports: SupervisorPorts) {
     this.#ports = ports;
+    this.#restarts = new RestartBudget(ports.clock);
   }
 
   /** Creates and starts a task, or starts one that rests. A task that runs with the same record is left as it is,
@@ -90,15 +94,15 @@ export class Supervisor {
   authenticate(taskId: string, token: string): Authentication {
     const task = this.#tasks.get(taskId);
     if (task?.kind !== 'process') return { ok: false };
-    const generation = task.generationOf(this.#ports.random.hash(token));
-    return generation === undefined ? { ok: false } : { ok: true, generation, heartbeatMs: task.record.heartbeatMs };
+    const owner = task.ownerOf(this.#ports.random.hash(token));
+    return owner === undefined ? { ok: false } : { ok: true, ...owner, heartbeatMs: task.record.heartbeatMs };
   }
 
   /** A connection belongs to the task from now on.
-   *  @param generation Of the token it came with; undefined for a net client. One that does not fit is ignored. */
-  channelUp(taskId: TaskId, channelId: string, generation?: number): void {
+   *  @param owner Of the token it came with; undefined for a net client. One that does not fit is ignored. */
+  channelUp(taskId: TaskId, channelId: string, owner?: Omit<WorkerKey, 'taskId'>): void {
     const task = this.#tasks.get(taskId);
-    if (task?.kind === 'process') task.channelUp(channelId, generation);
+    if (task?.kind === 'process') task.channelUp(channelId, owner);
     else task?.channelUp(channelId);
   }
 
@@ -117,6 +121,22 @@ export class Supervisor {
     this.#tasks.get(taskId)?.putSeen();
   }
 
+  /** The processes of all workers that live now. */
+  leaders(): ProcessIdentity[] {
+    return this.#processTasks().flatMap((task) => task.leaders());
+  }
+
+  /** What the trees of processes take, by the pid of the leader. */
+  usageSeen(usage: ReadonlyMap<number, ProcessUsage>): void {
+    for (const task of this.#processTasks()) task.usageSeen(usage);
+  }
+
+  /** The stdins of a task's workers that take lines. */
+  stdins(taskId: TaskId): WorkerStdin[] {
+    const task = this.#tasks.get(taskId);
+    return task?.kind === 'process' ? task.stdins() : [];
+  }
+
   /** Stops every worker, all at once. Resolves when they are gone, or when the slowest had its `secondSigMs` and
    *  `LIMITS.shutdownGraceMs` more; what is left then is for the next start to end. */
   shutdown(): Promise<void> {
@@ -125,7 +145,7 @@ export class Supervisor {
   }
 
   async #stopAll(): Promise<void> {
-    const tasks = [...this.#tasks.values()].filter((task) => task.kind === 'process');
+    const tasks = this.#processTasks();
     const longestMs = Math.max(0, ...tasks.map((task) => task.record.secondSigMs));
     const stopped = Promise.allSettled(tasks.map((task) => task.command('stop')));
     let cancel: Cancel | undefined;
@@ -142,29 +162,42 @@ export class Supervisor {
     if (task === undefined) return this.#create(record);
     if (sameRecord(task.record, record)) return task;
     if (!task.replaceable) throw exists(record.taskId, 'expected the record it runs with, or a stop first');
-    if (task.kind !== kindOf(record)) {
-      if (!task.resting) throw exists(record.taskId, 'expected its process to be gone, it is still being stopped');
-      return this.#create(record);
+    const otherShape = task.kind !== kindOf(record) || task.record.instances !== record.instances;
+    if (otherShape && !task.resting) {
+      throw exists(record.taskId, 'expected its process to be gone, it is still being stopped');
     }
+    if (task.kind !== kindOf(record)) return this.#create(record);
+    this.#refuseTooMany(record);
     task.record = record;
     this.#ports.report.defined(record);
     return task;
   }
 
   #create(record: TaskRecord): Task {
-    const { tasksMax } = this.#ports;
-    if (!this.#tasks.has(record.taskId) && this.#tasks.size >= tasksMax) {
-      throw new SuperNodeError('SN_ERR_LIMIT', `tasks: expected at most ${tasksMax}, got one more: ${record.taskId}`);
-    }
+    this.#refuseTooMany(record);
     const task =
       kindOf(record) === 'process'
-        ? new ProcessTask(record, this.#ports, (gone) => this.#forget(gone.taskId, gone.successor))
+        ? new ProcessTask(record, this.#ports, this.#restarts, (gone) => this.#forget(gone.taskId, gone.successor))
         : new NetTask(record, this.#ports, (gone) => this.#forget(gone.taskId, undefined));
     this.#tasks.set(record.taskId, task);
     this.#ports.report.defined(record);
     // A process is on its way to `starting`; clients may take their time, so `pending` is told.
     if (task.kind === 'net') this.#ports.report.stateChanged(task.status());
     return task;
+  }
+
+  /** Each worker of a pool counts: what is bounded is how many things the node looks after. */
+  #refuseTooMany(record: TaskRecord): void {
+    const { tasksMax } = this.#ports;
+    let count = record.instances;
+    for (const task of this.#tasks.values()) if (task.taskId !== record.taskId) count += task.record.instances;
+    if (count <= tasksMax) return;
+    const expected = `expected at most ${tasksMax}, each worker of a pool counted`;
+    throw new SuperNodeError('SN_ERR_LIMIT', `tasks: ${expected}, got one more: ${record.taskId}`);
+  }
+
+  #processTasks(): ProcessTask[] {
+    return [...this.#tasks.values()].filter((task) => task.kind === 'process');
   }
 
   #forget(taskId: TaskId, successor: TaskRecord | undefined): void {

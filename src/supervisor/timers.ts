@@ -12,6 +12,8 @@ export class Timers<Name extends string> {
   set(name: Name, ms: number, fire: () => void): void {
     this.clear(name);
     const cancel = this.#clock.after(ms, () => {
+      // One that fires although it was cleared must not pass for the one that was set in its place.
+      if (this.#running.get(name) !== cancel) return;
       this.#running.delete(name);
       fire();
     });

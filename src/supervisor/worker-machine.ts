@@ -1,9 +1,8 @@
 import { LIMITS } from '../core/limits.js';
+import { backingOff, resting, waiting } from './worker-idle.js';
 import type {
-  BackingOff,
   Context,
   Ready,
-  Resting,
   Starting,
   Step,
   Stopping,
@@ -15,18 +14,16 @@ import type {
 import {
   again,
   becomeReady,
-  begin,
   causeOf,
   cleared,
   end,
   ended,
   endRest,
   firstSignal,
-  forget,
   fresh,
+  ignored,
   lastSignal,
   overtaken,
-  rest,
 } from './worker-transitions.js';
 
 /** The table of a worker that is a child process: one function per state, one answer per event.
@@ -35,6 +32,7 @@ import {
  *  pending ─start→ starting ─→ ready ─→ stopping ─gone→ stopped | backoff | exited | failed | starting
  *                     └───────exit, failure, gone──────→ backoff | exited | failed | starting
  *  stopping ─SIGKILL did not help→ unkillable ─gone→ as planned
+ *  a job: ready ─gone→ waiting ─its time→ starting
  *  ```
  *
  *  Who waits for what: `stop` until the process is gone, also when a `start` or `restart` came meanwhile; `restart`
@@ -46,9 +44,10 @@ export function step(
   policy: WorkerPolicy,
   chance: number,
   ranMs = Number.POSITIVE_INFINITY,
+  stormMs = 0,
 ): Step {
   if ('generation' in event && event.generation !== worker.generation) return ignored(worker);
-  const context = { policy, chance, ranMs };
+  const context = { policy, chance, ranMs, stormMs };
   switch (worker.name) {
     case 'pending':
     case 'stopped':
@@ -59,47 +58,14 @@ export function step(
       return starting(worker, event, context);
     case 'ready':
       return ready(worker, event, context);
+    case 'waiting':
+      return waiting(worker, event, context);
     case 'stopping':
       return stopping(worker, event, context);
     case 'backoff':
       return backingOff(worker, event, context);
     case 'unkillable':
       return unkillable(worker, event, context);
-  }
-}
-
-function ignored(worker: WorkerState): Step {
-  return { worker, effects: [] };
-}
-
-function resting(worker: Resting, event: WorkerEvent, context: Context): Step {
-  switch (event.type) {
-    case 'start':
-    case 'restart':
-      return begin(fresh(worker), context);
-    case 'stop':
-      return rest(worker, 'stopped', [
-        ...(worker.name === 'stopped' ? [] : ([{ do: 'tell', notice: { type: 'stopped' } }] as const)),
-        { do: 'answer', command: 'stop', outcome: 'done' },
-      ]);
-    case 'remove':
-      return forget(worker);
-    case 'spawned':
-    case 'spawnFailed':
-    case 'exited':
-    case 'gone':
-    case 'channelUp':
-    case 'channelsDown':
-    case 'silent':
-    case 'backoff':
-    case 'kill':
-    case 'unkillable':
-    case 'readyTimeout':
-    case 'channelGrace':
-    case 'execTimeout':
-    case 'stale':
-    case 'stable':
-      return ignored(worker);
   }
 }
 
@@ -133,6 +99,8 @@ function starting(worker: Starting, event: WorkerEvent, context: Context): Step 
       return end(worker, { do: 'restart', cause: 'ready_timeout' }, context);
     case 'execTimeout':
       return end(worker, { do: 'restart', cause: 'exec_timeout' }, context);
+    case 'overMemory':
+      return end(worker, { do: 'restart', cause: 'memory' }, context);
     case 'start':
     case 'backoff':
     case 'kill':
@@ -140,6 +108,7 @@ function starting(worker: Starting, event: WorkerEvent, context: Context): Step 
     case 'channelGrace':
     case 'stale':
     case 'stable':
+    case 'nextRun':
       return ignored(worker);
   }
 }
@@ -149,7 +118,7 @@ function spawned(worker: Starting, context: Context): Step {
   const running: Starting = { ...worker, process: 'running' };
   const effects: Step['effects'] = [
     ...(policy.execTimeoutMs > 0 ? ([{ do: 'setTimer', name: 'execTimeout', ms: policy.execTimeoutMs }] as const) : []),
-    { do: 'tell', notice: { type: 'started' } },
+    ...(worker.rerun ? [] : ([{ do: 'tell', notice: { type: 'started' } }] as const)),
     { do: 'answer', command: 'restart', outcome: 'done' },
   ];
   if (policy.ready === 'spawn' || worker.channel === 'up')
@@ -189,6 +158,8 @@ function ready(worker: Ready, event: WorkerEvent, context: Context): Step {
         : ignored(worker);
     case 'execTimeout':
       return end(worker, { do: 'restart', cause: 'exec_timeout' }, context);
+    case 'overMemory':
+      return end(worker, { do: 'restart', cause: 'memory' }, context);
     case 'stale':
       return stale(worker, event.idleMs, context);
     case 'stable':
@@ -199,6 +170,7 @@ function ready(worker: Ready, event: WorkerEvent, context: Context): Step {
     case 'backoff':
     case 'kill':
     case 'unkillable':
+    case 'nextRun':
       return ignored(worker);
   }
 }
@@ -262,42 +234,10 @@ function stopping(worker: Stopping, event: WorkerEvent, context: Context): Step 
     case 'readyTimeout':
     case 'channelGrace':
     case 'execTimeout':
+    case 'overMemory':
     case 'stale':
     case 'stable':
-      return ignored(worker);
-  }
-}
-
-function backingOff(worker: BackingOff, event: WorkerEvent, context: Context): Step {
-  switch (event.type) {
-    // A start does not wait any longer, but callers that repeat it do not reset the backoff.
-    case 'start':
-    case 'backoff':
-      return begin(worker, context, [{ do: 'clearTimers' }]);
-    case 'restart':
-      return begin(fresh(worker), context, [{ do: 'clearTimers' }]);
-    case 'stop':
-      return rest(worker, 'stopped', [
-        { do: 'clearTimers' },
-        { do: 'tell', notice: { type: 'stopped' } },
-        { do: 'answer', command: 'stop', outcome: 'done' },
-      ]);
-    case 'remove':
-      return forget(worker);
-    case 'spawned':
-    case 'spawnFailed':
-    case 'exited':
-    case 'gone':
-    case 'channelUp':
-    case 'channelsDown':
-    case 'silent':
-    case 'kill':
-    case 'unkillable':
-    case 'readyTimeout':
-    case 'channelGrace':
-    case 'execTimeout':
-    case 'stale':
-    case 'stable':
+    case 'nextRun':
       return ignored(worker);
   }
 }
@@ -326,8 +266,10 @@ function unkillable(worker: Unkillable, event: WorkerEvent, context: Context): S
     case 'readyTimeout':
     case 'channelGrace':
     case 'execTimeout':
+    case 'overMemory':
     case 'stale':
     case 'stable':
+    case 'nextRun':
       return ignored(worker);
   }
 }

@@ -1,21 +1,26 @@
 import { LIMITS } from '../core/limits.js';
-import type { ProcessIdentity } from '../core/ports.js';
-import type { TaskRecord } from '../core/task-record.js';
+import type { ProcessIdentity, ProcessUsage } from '../core/ports.js';
+import type { OutputUse, TaskRecord } from '../core/task-record.js';
+import type { WorkerKey } from '../core/worker-key.js';
 import { LineBudget, LineSplitter, lineText } from './output-lines.js';
-import type { SupervisorPorts } from './status.js';
-
-type Stream = 'stdout' | 'stderr';
+import type { OutputStream, SupervisorPorts } from './status.js';
 
 /** UTF-8 takes at most four bytes a character. */
 const TAIL_LINE_BYTES = 4 * LIMITS.lastStderrLineChars;
+const OPEN_BRACE = 123;
+const STREAMS = ['stdout', 'stderr'] as const;
 
 /** What belongs to one start of a worker: its secret, its process, its channels, its output. */
 export class WorkerRun {
-  readonly generation: number;
+  readonly key: WorkerKey;
   /** SHA-256 of SN_TOKEN, hex. */
   readonly tokenHash: string;
   readonly channels = new Set<string>();
   identity: ProcessIdentity | undefined;
+  /** As of the last sample. */
+  usage: ProcessUsage | undefined;
+  /** Samples running in which the tree was over its limit. */
+  samplesOverMemory = 0;
   /** Wall clock, ms. */
   startedAtMs: number | undefined;
   /** Monotonic, ms. */
@@ -27,14 +32,19 @@ export class WorkerRun {
     stderr: new LineSplitter(LIMITS.outputLineBytes),
   };
   readonly #budget = new LineBudget(LIMITS.outputLinesPerSecond, LIMITS.outputBytesPerSecond);
-  #tail: Uint8Array[] = [];
+  readonly #tails: Record<OutputStream, Uint8Array[]> = { stdout: [], stderr: [] };
   #cutTold = 0;
+  #lossToldMs = Number.NEGATIVE_INFINITY;
 
-  constructor(record: TaskRecord, generation: number, tokenHash: string, ports: SupervisorPorts) {
+  constructor(record: TaskRecord, key: WorkerKey, tokenHash: string, ports: SupervisorPorts) {
     this.#record = record;
-    this.generation = generation;
+    this.key = key;
     this.tokenHash = tokenHash;
     this.#ports = ports;
+  }
+
+  get generation(): number {
+    return this.key.generation;
   }
 
   started(identity: ProcessIdentity): void {
@@ -48,33 +58,61 @@ export class WorkerRun {
     return this.#startedMs === undefined ? 0 : this.#ports.clock.now() - this.#startedMs;
   }
 
-  output(stream: Stream, chunk: Uint8Array): void {
-    this.#splitters[stream].push(chunk, (line) => this.#line(stream, line));
+  /** A promise: what came has not found its place yet, and no more is to be read until it has. */
+  output(stream: OutputStream, chunk: Uint8Array): undefined | Promise<void> {
+    return this.#lines(stream, (onLine) => this.#splitters[stream].push(chunk, onLine));
   }
 
   /** Ends the unfinished lines and tells what was left out. */
   flush(): void {
-    for (const stream of ['stdout', 'stderr'] as const) {
-      this.#splitters[stream].flush((line) => this.#line(stream, line));
+    for (const stream of STREAMS) this.#lines(stream, (onLine) => this.#splitters[stream].flush(onLine));
+    this.#tellLoss();
+  }
+
+  /** The last lines of an output: always of stderr, which explains an exit; of stdout for a job. */
+  tail(stream: OutputStream): string[] {
+    return this.#tails[stream].map((line) => lineText(line).slice(0, LIMITS.lastStderrLineChars));
+  }
+
+  #lines(stream: OutputStream, feed: (onLine: (line: Uint8Array) => void) => void): undefined | Promise<void> {
+    const waits: Promise<void>[] = [];
+    feed((line) => {
+      const wait = this.#line(stream, line);
+      if (wait !== undefined) waits.push(wait);
+    });
+    return waits.length === 0 ? undefined : Promise.allSettled(waits).then(ignore);
+  }
+
+  #line(stream: OutputStream, line: Uint8Array): undefined | Promise<void> {
+    if (stream === 'stderr' || this.#record.execIntervalMs > 0) this.#keepTail(stream, line);
+    if (stream === 'stdout' && this.#record.stdin === 'lines' && line[0] === OPEN_BRACE) {
+      const answered = this.#ports.report.answer(this.key, line);
+      if (answered !== undefined) return answered === 'taken' ? undefined : answered;
     }
-    this.#tellLoss();
+    const use: OutputUse = this.#record[stream];
+    if (use === 'data') return this.#data(line);
+    if (use === 'log' && this.#budget.admit(this.#ports.clock.now(), line.length)) {
+      this.#ports.report.output(this.key, stream, lineText(line));
+      this.#tellLossSometimes();
+    }
+    return undefined;
   }
 
-  stderrTail(): string[] {
-    return this.#tail.map((line) => lineText(line).slice(0, LIMITS.lastStderrLineChars));
+  #data(line: Uint8Array): undefined | Promise<void> {
+    const wait = this.#ports.report.data(this.key, line);
+    this.#tellLossSometimes();
+    return wait;
   }
 
-  #line(stream: Stream, line: Uint8Array): void {
-    if (stream === 'stderr') this.#keepTail(line);
-    if (!this.#budget.admit(this.#ports.clock.now(), line.length)) return;
-    this.#ports.report.output(this.#record.taskId, stream, lineText(line));
-    this.#tellLoss();
+  /** The tail also has the lines that the log has no room for. */
+  #keepTail(stream: OutputStream, line: Uint8Array): void {
+    const tail = this.#tails[stream];
+    tail.push(Uint8Array.from(line.subarray(0, TAIL_LINE_BYTES)));
+    if (tail.length > LIMITS.lastStderrLines) tail.shift();
   }
 
-  /** The tail explains an exit, so it also has the lines that the log has no room for. */
-  #keepTail(line: Uint8Array): void {
-    this.#tail.push(Uint8Array.from(line.subarray(0, TAIL_LINE_BYTES)));
-    if (this.#tail.length > LIMITS.lastStderrLines) this.#tail.shift();
+  #tellLossSometimes(): void {
+    if (this.#ports.clock.now() - this.#lossToldMs >= LIMITS.dropEventMs) this.#tellLoss();
   }
 
   #tellLoss(): void {
@@ -82,6 +120,11 @@ export class WorkerRun {
     const cut = this.#splitters.stdout.cut + this.#splitters.stderr.cut - this.#cutTold;
     if (lines === 0 && cut === 0) return;
     this.#cutTold += cut;
-    this.#ports.report.event('output_dropped', this.#record.taskId, { lines, cut });
+    this.#lossToldMs = this.#ports.clock.now();
+    this.#ports.report.event('output_dropped', this.key.taskId, { lines, cut });
   }
+}
+
+function ignore(): void {
+  // Only that they are through matters, not what came of each.
 }

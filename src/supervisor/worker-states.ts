@@ -26,7 +26,8 @@ export type Next =
 interface Base {
   /** Counts the starts of the worker, from 1; 0 before the first. */
   readonly generation: number;
-  /** Restarts in a row since it was last ready for `backoff.resetMs`, or since a command began anew. */
+  /** Restarts in a row since it was last ready for `backoff.resetMs`, or since a command began anew. Of a job with
+   *  `execIntervalMs`: its failed runs in a row. */
   readonly restartsInARow: number;
 }
 
@@ -40,6 +41,8 @@ export interface Starting extends Base {
   /** `spawning`: the spawner has not answered yet, so there is nothing to signal. */
   readonly process: 'spawning' | 'running';
   readonly channel: 'none' | 'up';
+  /** A further run of a job: people see it as ready, and are not told of each one. */
+  readonly rerun: boolean;
 }
 
 export interface Ready extends Base {
@@ -48,6 +51,11 @@ export interface Ready extends Base {
    *  `grace`: the last one broke off and may come back at once.
    *  `away`: it said goodbye, or the node closed it, and has as long to come back as it had at its start. */
   readonly channel: 'none' | 'up' | 'grace' | 'away';
+}
+
+/** A job between two runs. People see it as ready. */
+export interface Waiting extends Base {
+  readonly name: 'waiting';
 }
 
 /** Being ended: `firstSig`, after `secondSigMs` SIGKILL, after LIMITS.unkillableMs more given up on. */
@@ -67,7 +75,7 @@ export interface Unkillable extends Base {
   readonly next: Next;
 }
 
-export type WorkerState = Resting | Starting | Ready | Stopping | BackingOff | Unkillable;
+export type WorkerState = Resting | Starting | Ready | Waiting | Stopping | BackingOff | Unkillable;
 
 export type TimerName =
   | 'backoff'
@@ -77,7 +85,8 @@ export type TimerName =
   | 'channelGrace'
   | 'execTimeout'
   | 'stale'
-  | 'stable';
+  | 'stable'
+  | 'nextRun';
 
 /** Commands have no generation; everything that a process, a channel or a timer tells has one. */
 export type WorkerEvent =
@@ -94,6 +103,8 @@ export type WorkerEvent =
   | { readonly type: 'channelsDown'; readonly generation: number; readonly how: 'closed' | 'disconnect' }
   /** All its channels went silent for 1.5 × the heartbeat. */
   | { readonly type: 'silent'; readonly generation: number }
+  /** Its process tree was over `memoryLimitKb` in `LIMITS.memorySamples` samples running. */
+  | { readonly type: 'overMemory'; readonly generation: number }
   /** The stale timer; `idleMs` since the last entry was put, or since ready. */
   | { readonly type: 'stale'; readonly generation: number; readonly idleMs: number }
   | { readonly type: Exclude<TimerName, 'stale'>; readonly generation: number };
@@ -106,6 +117,8 @@ export type Outcome = 'done' | 'superseded' | 'unkillable';
 export type Notice =
   | { readonly type: 'started' | 'ready' | 'stopped' | 'exited' | 'unkillable' | 'spawn_error' }
   | { readonly type: 'restarting'; readonly cause: RestartCause; readonly delayMs: number }
+  /** A run of a job went wrong; the next one comes in its time. */
+  | { readonly type: 'run_failed'; readonly cause: RestartCause }
   | { readonly type: 'failed'; readonly cause: RestartCause };
 
 export type WorkerEffect =
@@ -116,6 +129,8 @@ export type WorkerEffect =
   | { readonly do: 'setTimer'; readonly name: TimerName; readonly ms: number }
   | { readonly do: 'clearTimer'; readonly name: TimerName }
   | { readonly do: 'clearTimers' }
+  /** Keeps what the run of a job came to, and sets the timer of the next one on its grid. */
+  | { readonly do: 'awaitNextRun'; readonly cause: RestartCause; readonly failed: boolean }
   /** Closes what connections this generation still holds; they are not to count as failures. */
   | { readonly do: 'closeChannels'; readonly generation: number }
   | { readonly do: 'tell'; readonly notice: Notice }
@@ -135,6 +150,7 @@ export type WorkerPolicy = Pick<
   | 'ready'
   | 'readyTimeoutMs'
   | 'heartbeatMs'
+  | 'execIntervalMs'
   | 'execTimeoutMs'
   | 'staleAfterMs'
   | 'firstSig'
@@ -152,6 +168,8 @@ export interface Context {
   readonly chance: number;
   /** How long the process that ended had run; 0 when it could not be started. Milliseconds. */
   readonly ranMs: number;
+  /** Least pause before a restart by policy, because too many came before it. Milliseconds. */
+  readonly stormMs: number;
 }
 
 export const NEW_WORKER: WorkerState = { name: 'pending', generation: 0, restartsInARow: 0 };

@@ -15,8 +15,18 @@ import type {
 
 /** The moves that several cells of the table share. */
 
+/** The event means nothing in this state. */
+export function ignored(worker: WorkerState): Step {
+  return { worker, effects: [] };
+}
+
 /** The next start: a new generation. `restartsInARow` is kept; a command that begins anew passes `fresh(worker)`. */
-export function begin(worker: WorkerState, { policy }: Context, before: readonly WorkerEffect[] = []): Step {
+export function begin(
+  worker: WorkerState,
+  { policy }: Context,
+  before: readonly WorkerEffect[] = [],
+  rerun = false,
+): Step {
   const effects: WorkerEffect[] = [...before, { do: 'spawn' }];
   if (policy.ready === 'connect') effects.push({ do: 'setTimer', name: 'readyTimeout', ms: policy.readyTimeoutMs });
   return {
@@ -26,6 +36,7 @@ export function begin(worker: WorkerState, { policy }: Context, before: readonly
       restartsInARow: worker.restartsInARow,
       process: 'spawning',
       channel: 'none',
+      rerun,
     },
     effects,
   };
@@ -41,11 +52,12 @@ export function becomeReady(
   { policy }: Context,
   before: readonly WorkerEffect[] = [],
 ): Step {
-  const { resetMs } = policy.backoff;
   const effects: WorkerEffect[] = [...before, { do: 'clearTimer', name: 'readyTimeout' }];
-  if (resetMs > 0) effects.push({ do: 'setTimer', name: 'stable', ms: resetMs });
+  // The runs of a job stand for themselves: only one that went well ends a row of failures.
+  const resetMs = policy.execIntervalMs > 0 ? Number.POSITIVE_INFINITY : policy.backoff.resetMs;
+  if (resetMs > 0 && Number.isFinite(resetMs)) effects.push({ do: 'setTimer', name: 'stable', ms: resetMs });
   if (policy.staleAfterMs > 0) effects.push({ do: 'setTimer', name: 'stale', ms: policy.staleAfterMs });
-  effects.push({ do: 'tell', notice: { type: 'ready' } });
+  if (!worker.rerun) effects.push({ do: 'tell', notice: { type: 'ready' } });
   const restartsInARow = resetMs > 0 ? worker.restartsInARow : 0;
   return { worker: { name: 'ready', generation: worker.generation, restartsInARow, channel }, effects };
 }
@@ -110,7 +122,7 @@ export function again(
   context: Context,
   before: readonly WorkerEffect[],
 ): Step {
-  const { policy, chance, ranMs } = context;
+  const { policy, chance, ranMs, stormMs } = context;
   const restarting = (delayMs: number): WorkerEffect[] => [
     ...before,
     { do: 'tell', notice: { type: 'restarting', cause, delayMs } },
@@ -118,6 +130,7 @@ export function again(
   if (cause === 'command') return begin(fresh(worker), context, restarting(0));
 
   const success = cause === 'exit' && exit?.code != null && policy.successCodes.includes(exit.code);
+  if (policy.execIntervalMs > 0) return afterRun(worker, cause, success, context, before);
   if (success && policy.restart !== 'always') {
     return rest(worker, 'exited', [...before, { do: 'tell', notice: { type: 'exited' } }]);
   }
@@ -130,12 +143,37 @@ export function again(
   const delayMs = Math.max(
     backoffDelayMs(policy.backoff, worker.restartsInARow, chance),
     shortRun ? LIMITS.shortRunPauseMs : 0,
+    stormMs,
   );
   const restartsInARow = worker.restartsInARow + 1;
   if (delayMs === 0) return begin({ ...worker, restartsInARow }, context, restarting(0));
   return {
     worker: { name: 'backoff', generation: worker.generation, restartsInARow },
     effects: [...restarting(delayMs), { do: 'setTimer', name: 'backoff', ms: delayMs }],
+  };
+}
+
+/** A job's run is over, well or not: the next one comes in its time, unless too many went wrong in a row. */
+function afterRun(
+  worker: WorkerState,
+  cause: RestartCause,
+  success: boolean,
+  { policy }: Context,
+  before: readonly WorkerEffect[],
+): Step {
+  const { maxRestarts } = policy;
+  const ran: WorkerEffect[] = [...before, { do: 'awaitNextRun', cause, failed: !success }];
+  if (success) return { worker: { name: 'waiting', generation: worker.generation, restartsInARow: 0 }, effects: ran };
+  if (maxRestarts !== undefined && worker.restartsInARow >= maxRestarts) {
+    return rest(worker, 'failed', [
+      ...ran,
+      { do: 'clearTimer', name: 'nextRun' },
+      { do: 'tell', notice: { type: 'failed', cause } },
+    ]);
+  }
+  return {
+    worker: { name: 'waiting', generation: worker.generation, restartsInARow: worker.restartsInARow + 1 },
+    effects: [...ran, { do: 'tell', notice: { type: 'run_failed', cause } }],
   };
 }
 
@@ -162,6 +200,7 @@ export function cleared(worker: WorkerState): WorkerEffect[] {
 }
 
 export function causeOf(exit: ProcessExit): RestartCause {
+  if (exit.oom) return 'oom';
   return exit.code === null ? 'signal' : 'exit';
 }
 

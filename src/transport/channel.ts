@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { Duplex } from 'node:stream';
 import { LIMITS } from '../core/limits.js';
 import type { Cancel } from '../core/ports.js';
-import type { TaskId } from '../core/topics.js';
+import type { WorkerKey } from '../core/worker-key.js';
 import { BrokerFrames } from './broker-frames.js';
 import type { ChannelEnd, ChannelHost } from './channel-host.js';
 import type { ConnectInfo } from './connect-packet.js';
@@ -17,7 +17,7 @@ import { Subscriptions } from './subscriptions.js';
 /** A stranger without users configured is an operator; the worker of a task has shown its token. */
 export type Identity =
   | { readonly role: 'operator' }
-  | { readonly role: 'worker'; readonly taskId: TaskId; readonly generation: number; readonly heartbeatMs: number };
+  | ({ readonly role: 'worker'; readonly heartbeatMs: number } & WorkerKey);
 
 /** One client's connection: a Duplex between its socket and the broker that sees whole MQTT frames.
  *

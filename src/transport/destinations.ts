@@ -12,10 +12,11 @@ import type { Channel } from './channel.js';
 import type { Destination } from './channel-host.js';
 import type { Members } from './members.js';
 import type { Qos } from './packet-type.js';
-import type { Intake, Liveness, TransportReport } from './ports.js';
+import type { Answers, Intake, Liveness, TransportReport } from './ports.js';
 import type { Requests } from './requests.js';
 import type { Routes } from './routes.js';
 import { topicLevels } from './topic-filter.js';
+import { seatIdOf } from './worker-lines.js';
 
 /** Topics that no client may write, whatever the host allows: the broker's own. */
 const BROKER_TOPICS = ['$SYS/', '$share/', NOWHERE_ROOT];
@@ -27,6 +28,7 @@ export interface DestinationsPorts {
   readonly topics: Topics;
   readonly routes: Routes;
   readonly intake: Intake;
+  readonly answers: Answers;
   readonly liveness: Liveness;
   readonly requests: Requests;
   readonly members: Members;
@@ -92,10 +94,12 @@ export class Destinations {
         return this.#refusal(topic, 'SN_ERR_TOPIC', meaning.why);
       case 'put':
       case 'report':
+      case 'answer':
         if (identity.role === 'worker' && identity.taskId !== meaning.taskId) {
           return this.#refusal(topic, 'SN_ERR_FORBIDDEN', `expected the own task ${identity.taskId}`);
         }
-        return meaning.kind === 'put' ? this.#put(topic, meaning.taskId) : this.#report(topic, meaning.taskId);
+        if (meaning.kind === 'put') return this.#put(topic, meaning.taskId);
+        return meaning.kind === 'answer' ? this.#answer(meaning) : this.#report(topic, meaning.taskId);
       case 'cmd':
         return this.#request('cmd', undefined);
       case 'task-cmd':
@@ -113,6 +117,15 @@ export class Destinations {
       const error = asSuperNodeError(thrown);
       return this.#refusal(topic, error.code, error.message);
     }
+  }
+
+  /** Whose call it is is for the answers to judge: they know which connection has it. */
+  #answer({ callId, part }: TopicMeaning & { kind: 'answer' }): Destination {
+    const { answers } = this.#ports;
+    return {
+      kind: 'node',
+      accept: (channel, payload) => answers.answer(seatIdOf(channel), callId, part, payload),
+    };
   }
 
   #report(topic: string, taskId: TaskId): Destination {

@@ -3,14 +3,16 @@ import type { Duplex } from 'node:stream';
 import type { SuperNodeError } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
 import type { Clock, Logger } from '../core/ports.js';
+import type { Seat } from '../core/seat.js';
 import { NOWHERE_ROOT, type TaskId, type Topics } from '../core/topics.js';
+import type { WorkerKey } from '../core/worker-key.js';
 import { Channel } from './channel.js';
 import type { ChannelEnd, ChannelHost, Destination } from './channel-host.js';
 import { Destinations } from './destinations.js';
 import { silenceLimitMs } from './heartbeat.js';
 import { Members } from './members.js';
 import type { Qos } from './packet-type.js';
-import type { BrokerAccess, Intake, Liveness, RequestHandler, TransportReport } from './ports.js';
+import type { Answers, BrokerAccess, Intake, Liveness, RequestHandler, TransportReport } from './ports.js';
 import { Requests } from './requests.js';
 import type { Routes } from './routes.js';
 import { Sessions } from './session.js';
@@ -18,6 +20,15 @@ import { SilenceWatch } from './silence.js';
 import type { Subscription } from './subscribe-packet.js';
 import { topicLevels } from './topic-filter.js';
 import type { Violation } from './violation.js';
+import { seatIdOf, WorkerLines } from './worker-lines.js';
+
+/** How a connection ended, for the callers of its worker. */
+const END_TEXT: Record<ChannelEnd, string> = {
+  disconnect: 'its client disconnected',
+  closed: 'its connection closed',
+  silent: 'no sign of life',
+  ours: 'the node closed its connection',
+};
 
 interface HubLimits {
   readonly packetBytesMax: number;
@@ -33,6 +44,7 @@ export interface HubPorts {
   readonly limits: HubLimits;
   readonly liveness: Liveness;
   readonly intake: Intake;
+  readonly answers: Answers;
   readonly handler: RequestHandler;
   readonly broker: BrokerAccess;
   readonly report: TransportReport;
@@ -50,23 +62,26 @@ export class Hub implements ChannelHost {
   readonly #byClientId = new Map<string, Channel>();
   readonly #requests: Requests;
   readonly #members: Members;
+  readonly #lines: WorkerLines;
   readonly #destinations: Destinations;
   readonly #silences: SilenceWatch;
   #toFlush: Channel[] = [];
   #opened = 0;
 
   constructor(ports: HubPorts) {
-    const { clock, topics, routes, intake, liveness, report } = ports;
+    const { clock, topics, routes, intake, answers, liveness, report } = ports;
     const refuse = (channel: Channel, error: SuperNodeError) => this.#refuse(channel, error);
     this.#ports = ports;
     this.clock = clock;
     this.packetBytesMax = ports.limits.packetBytesMax;
     this.#requests = new Requests(topics, ports.handler);
     this.#members = new Members({ topics, liveness, report, refuse });
+    this.#lines = new WorkerLines({ topics, liveness, members: this.#members, channels: () => this.#channels });
     this.#destinations = new Destinations({
       topics,
       routes,
       intake,
+      answers,
       liveness,
       report,
       refuse,
@@ -117,35 +132,23 @@ export class Hub implements ChannelHost {
     return this.#members.channelsOf(taskId);
   }
 
-  /** Closes what a generation of a task, or an older one, has open. Nobody's failure. */
-  closeChannels(taskId: TaskId, generation: number): void {
+  /** Closes what this start of a worker, or an older one, has open. Nobody's failure. */
+  closeChannels({ taskId, instance, generation }: WorkerKey): void {
     for (const channel of [...this.#channels]) {
       const { identity } = channel;
-      if (identity.role === 'worker' && identity.taskId === taskId && identity.generation <= generation) {
-        channel.close('ours');
-      }
+      const isIts = identity.role === 'worker' && identity.taskId === taskId && identity.instance === instance;
+      if (isIts && identity.generation <= generation) channel.close('ours');
     }
   }
 
   /** Bytes to all channels of a task that take commands; how many those are. */
   send(taskId: TaskId, payload: Uint8Array): number {
-    const { topics, liveness } = this.#ports;
-    if (liveness.refusesCommands(taskId)) return 0;
-    const topic = topics.workerCmd(taskId);
-    const isProcess = liveness.isProcess(taskId);
-    let sent = 0;
-    for (const channel of this.#channels) {
-      const { identity, subscriptions } = channel;
-      // A process's commands are for the process; net clients say by their subscription that they want them.
-      const wants = isProcess
-        ? identity.role === 'worker' && identity.taskId === taskId && subscriptions.maxQos(topic) >= 0
-        : subscriptions.namesTopic(topic, topics.put(taskId));
-      // One that does not read what it got already is not there for more.
-      if (!wants || channel.outbound.isFull) continue;
-      channel.publish(topic, payload, subscriptions.maxQos(topic) === 0 ? 0 : 1, () => undefined);
-      sent++;
-    }
-    return sent;
+    return this.#lines.send(taskId, payload);
+  }
+
+  /** The channels of a task that take calls now. */
+  seats(taskId: TaskId): readonly Seat[] {
+    return this.#lines.seats(taskId);
   }
 
   /** Our own rules for one filter; the host's come on top. */
@@ -224,6 +227,9 @@ export class Hub implements ChannelHost {
     this.#channels.delete(channel);
     if (this.#byClientId.get(channel.clientId) === channel) this.#byClientId.delete(channel.clientId);
     this.#members.ended(channel, how);
+    // After the supervisor: it may know the better reason.
+    const processBehind = channel.identity.role === 'worker';
+    this.#ports.answers.seatGone(seatIdOf(channel), { processBehind, why: END_TEXT[how] });
   }
 
   #refuse(channel: Channel, error: SuperNodeError): void {

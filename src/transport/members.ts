@@ -1,5 +1,6 @@
 import { asSuperNodeError, SuperNodeError } from '../core/errors.js';
 import type { TaskId, Topics } from '../core/topics.js';
+import type { WorkerKey } from '../core/worker-key.js';
 import type { Channel } from './channel.js';
 import type { ChannelEnd } from './channel-host.js';
 import type { Liveness, TransportReport } from './ports.js';
@@ -44,7 +45,8 @@ export class Members {
       if (meaning?.kind === 'report') this.register(channel, meaning.taskId);
       return;
     }
-    this.#join(channel, identity.taskId, identity.generation);
+    const { instance, generation } = identity;
+    this.#join(channel, identity.taskId, { instance, generation });
     if (identity.heartbeatMs > 0 && keepaliveS * 1_000 > identity.heartbeatMs) {
       const advice = `keepalive ${keepaliveS} s is over the heartbeat of ${identity.heartbeatMs} ms, which counts; use SN_KEEPALIVE`;
       this.#ports.report.event('keepalive_too_long', { client_id: channel.clientId, advice }, identity.taskId);
@@ -79,13 +81,13 @@ export class Members {
     }
   }
 
-  #join(channel: Channel, taskId: TaskId, generation: number | undefined): void {
+  #join(channel: Channel, taskId: TaskId, worker: Pick<WorkerKey, 'instance' | 'generation'> | undefined): void {
     const tasks = this.#tasksOf.get(channel) ?? new Set();
     if (tasks.has(taskId)) return;
     const channels = this.#channelsOf.get(taskId) ?? new Set();
     this.#tasksOf.set(channel, tasks.add(taskId));
     this.#channelsOf.set(taskId, channels.add(channel));
-    this.#ports.liveness.channelUp(taskId, channel.id, generation);
+    this.#ports.liveness.channelUp(taskId, channel.id, worker);
   }
 
   /** What we closed ourselves is no failure, and a will that says `sleeping` makes a lost connection the ordinary end

@@ -1,5 +1,6 @@
 import type { SuperNodeError } from '../core/errors.js';
-import type { TaskId, WorkerReport } from '../core/topics.js';
+import type { AnswerKind, TaskId, WorkerReport } from '../core/topics.js';
+import type { WorkerKey } from '../core/worker-key.js';
 import type { Reply, Request } from '../router/request.js';
 import type { Channel } from './channel.js';
 import type { Qos } from './packet-type.js';
@@ -13,7 +14,10 @@ export interface Liveness {
   /** Makes sure the task exists, creating a task of net clients where that is allowed.
    *  @throws SuperNodeError SN_ERR_TASK_UNKNOWN, SN_ERR_LIMIT */
   register(taskId: TaskId): void;
-  channelUp(taskId: TaskId, channelId: string, generation: number | undefined): void;
+  /** Workers of the task, by its record. */
+  instances(taskId: TaskId): number;
+  /** @param worker Whose token the connection has; undefined for a net client */
+  channelUp(taskId: TaskId, channelId: string, worker: Pick<WorkerKey, 'instance' | 'generation'> | undefined): void;
   channelDown(taskId: TaskId, channelId: string, how: 'closed' | 'disconnect' | 'silent'): void;
   report(taskId: TaskId, channelId: string, word: WorkerReport): void;
   /** Longest silence a worker of the task may keep, from its record. Milliseconds, 0: its keepalive decides. */
@@ -29,6 +33,16 @@ export interface PutSink {
 export interface Intake {
   /** @throws SuperNodeError SN_ERR_TASK_UNKNOWN, SN_ERR_LIMIT */
   sink(taskId: TaskId): PutSink;
+}
+
+/** Where the answers of workers go. */
+export interface Answers {
+  /** The bytes are valid only during the call. A promise: the worker is to wait; it never rejects. */
+  answer(seatId: string, callId: string, kind: AnswerKind, payload: Uint8Array): undefined | Promise<void>;
+  /** A connection that may have been a seat is over.
+   *  @param end.processBehind The cause may be the end of a process, which somebody else tells
+   *  @param end.why For people */
+  seatGone(seatId: string, end: { readonly processBehind: boolean; readonly why: string }): void;
 }
 
 export interface RequestHandler {

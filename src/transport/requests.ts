@@ -25,6 +25,7 @@ export class Requests {
       payload: Buffer.from(payload),
       caller: callerOf(channel),
       hears: (replyTo) => this.#hears(channel, replyTo),
+      more: (reply) => this.#writeMore(channel, reply),
       signal: channel.signal,
     };
     const pending = this.#pending.get(channel) ?? 0;
@@ -51,7 +52,28 @@ export class Requests {
 
   /** Waits for a client that reads slowly: a reply can be large, and it asked for it. */
   #write(channel: Channel, reply: Reply): void {
-    channel.outbound.whenRoom(() => this.#writeNow(channel, reply));
+    whenRoom(channel, () => this.#writeNow(channel, reply));
+  }
+
+  /** One of several replies. Each waits for room, in order; a client that kept others waiting for too long is not
+   *  waited for any more, and is closed once too much waits for it. */
+  #writeMore(channel: Channel, reply: Reply): undefined | Promise<void> {
+    const { outbound } = channel;
+    if (!outbound.isFull) {
+      this.#writeNow(channel, reply);
+      if (!outbound.isFull) return undefined;
+      return new Promise((resolve) => whenRoom(channel, resolve));
+    }
+    if (outbound.isSlow && outbound.isOverfull) {
+      channel.destroy(new Error('the client does not read the answers to its calls'));
+      return undefined;
+    }
+    return new Promise((resolve) => {
+      whenRoom(channel, () => {
+        this.#writeNow(channel, reply);
+        whenRoom(channel, resolve);
+      });
+    });
   }
 
   #writeNow(channel: Channel, { envelope, replyTo, delivered }: Reply): void {
@@ -75,6 +97,12 @@ export class Requests {
     }
     return channel.subscriptions.maxQos(replyTo) >= 0;
   }
+}
+
+/** As `Outbound.whenRoom`, but also for a connection that is over, where nothing would call back any more. */
+function whenRoom({ destroyed, outbound }: Channel, ready: () => void): void {
+  if (destroyed) ready();
+  else outbound.whenRoom(ready);
 }
 
 /** Undefined for what nests so deeply that it could be read but not be written, and for what no packet holds. */

@@ -3,9 +3,15 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { connect, type MqttClient } from 'mqtt';
 import { shownUrl } from '../core/address.js';
 import { describe, SuperNodeError } from '../core/errors.js';
+import { withoutDelay } from '../core/shape.js';
+import { Calls, type OnCall } from './calls.js';
 import { DupStore } from './dup-store.js';
 import { Outbox } from './outbox.js';
+import { bytesOf } from './payload.js';
 import { type Settings, type SettingsGiven, settingsOf } from './settings.js';
+
+export type { Call, CallAnswer, OnCall } from './calls.js';
+export type { Payload } from './payload.js';
 
 /** Takes one command, as the bytes that came. What it throws is told on stderr; the worker goes on. */
 export type OnCommand = (payload: Buffer) => void | Promise<void>;
@@ -13,6 +19,10 @@ export type OnCommand = (payload: Buffer) => void | Promise<void>;
 export interface WorkerOptions extends SettingsGiven {
   /** Given: the worker takes commands (`m/cmd/<task>`, `send`). */
   readonly onCommand?: OnCommand | undefined;
+  /** Given: the worker answers calls (`call`), up to 256 at once. What it returns is the answer, an async iterable or a
+   *  generator a stream of parts, which goes on at the pace of the caller. A part must fit the node's `packet_bytes`
+   *  (1 MiB by default): a larger one closes the connection. */
+  readonly onCall?: OnCall | undefined;
   /** Called when the node refuses the token: another start took over, or the task is stopped. Default: a child of the
    *  node ends its process with exit code 4; for a net client `connectWorker` rejects, or further puts do. */
   readonly onStale?: ((error: SuperNodeError) => void) | undefined;
@@ -49,22 +59,27 @@ export async function connectWorker(options: WorkerOptions = {}): Promise<Worker
   return worker;
 }
 
-/** One channel of a task: puts entries, takes commands. Made by {@link connectWorker}. */
+/** One channel of a task: puts entries, takes commands, answers calls. Made by {@link connectWorker}. */
 export class Worker {
   /** The task this worker carries out. */
   readonly taskId: string;
   /** The task's `start_params`; empty where none were given. */
   readonly startParams: string;
+  /** Which worker of a pool (`instances`) this is, from 1. */
+  readonly instance: number;
   readonly #settings: Settings;
   readonly #options: WorkerOptions;
   readonly #client: MqttClient;
   readonly #outbox: Outbox;
+  readonly #calls: Calls;
   #outageTold = false;
+  #strayTold = false;
   #closing: Promise<void> | undefined;
 
   constructor(settings: Settings, client: MqttClient, options: WorkerOptions) {
     this.taskId = settings.taskId;
     this.startParams = settings.startParams;
+    this.instance = settings.instance;
     this.#settings = settings;
     this.#options = options;
     this.#client = client;
@@ -73,30 +88,35 @@ export class Worker {
       PENDING_MAX,
       PENDING_BYTES_MAX,
     );
+    this.#calls = new Calls({
+      topics: settings.topics,
+      taskId: settings.taskId,
+      send: (topic, payload, acknowledged) => sendAnswer(client, topic, payload, acknowledged),
+      tell: (text) => this.#tell(text),
+      onCall: options.onCall,
+    });
   }
 
-  /** Begins; resolves when connected and, with `onCommand`, subscribed. `connectWorker` calls it. */
+  /** Begins; resolves when connected and, with `onCommand` or `onCall`, subscribed. `connectWorker` calls it. */
   async start(): Promise<void> {
     const client = this.#client;
-    const { topics } = this.#settings;
     const connected = new Promise<void>((resolve, reject) => {
       client.once('connect', () => resolve());
       client.on('error', (error) => this.#onError(error, reject));
     });
     client.on('connect', () => {
+      withoutDelay(client.stream);
       this.#outageTold = false;
       this.#outbox.online();
     });
-    client.on('close', () => this.#outbox.offline());
-    const { onCommand } = this.#options;
-    if (onCommand !== undefined) {
-      client.on('message', (topic, payload) => {
-        // The levels below are kept for calls with an answer.
-        if (topic === topics.workerCmd(this.taskId)) this.#run(onCommand, payload);
-      });
-    }
+    client.on('close', () => {
+      this.#outbox.offline();
+      this.#calls.lost();
+    });
+    client.on('message', (topic, payload) => this.#receive(topic, payload));
     await connected;
-    if (onCommand !== undefined) await this.#subscribe(`${topics.workerCmd(this.taskId)}/#`);
+    const { onCommand, onCall } = this.#options;
+    if (onCommand || onCall) await this.#subscribe(`${this.#settings.topics.workerCmd(this.taskId)}/#`);
   }
 
   /** Puts one entry into the task's queue: text as UTF-8, bytes as they are, anything else as JSON. Resolves when the
@@ -105,7 +125,7 @@ export class Worker {
    *  @throws SuperNodeError SN_ERR_LIMIT when that is full, SN_ERR_NO_CHANNEL after `close`, SN_ERR_FORBIDDEN when stale,
    *    SN_ERR_JSON for a value that JSON cannot hold */
   async put(payload: string | Uint8Array | object, { qos = 1 }: PutOptions = {}): Promise<void> {
-    await this.#outbox.add({ topic: this.#settings.topics.put(this.taskId), payload: bytesOf(payload), qos });
+    await this.#outbox.add({ topic: this.#settings.topics.put(this.taskId), payload: bytesOf('put', payload), qos });
   }
 
   /** Reports `ready`: the birth of a net client, or of a child that has more to do than to connect. Resolves when the
@@ -116,15 +136,16 @@ export class Worker {
     return this.#outbox.add({ topic, payload: Buffer.from('ready'), qos: 1 });
   }
 
-  /** Waits up to 2 seconds for acknowledgements, then says goodbye with a DISCONNECT, which fires no last will. What is
-   *  left is rejected. Idempotent; never rejects. */
+  /** Aborts calls that are not answered yet, waits up to 2 seconds for their handlers and for acknowledgements, then says
+   *  goodbye with a DISCONNECT, which fires no last will. What is left is rejected. Idempotent; never rejects. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
   }
 
   async #close(): Promise<void> {
-    if (this.#client.connected) await Promise.race([this.#outbox.empty(), pause(CLOSE_WAIT_MS, undefined, UNREF)]);
+    const acknowledged = this.#client.connected ? this.#outbox.empty() : undefined;
+    await Promise.race([Promise.all([this.#calls.close(), acknowledged]), pause(CLOSE_WAIT_MS, undefined, UNREF)]);
     this.#outbox.close(
       new SuperNodeError('SN_ERR_NO_CHANNEL', `${this.taskId}: expected an open worker, got a closed one`),
     );
@@ -171,6 +192,15 @@ export class Worker {
     });
   }
 
+  #receive(topic: string, payload: Buffer): void {
+    if (topic !== this.#settings.topics.workerCmd(this.taskId)) this.#calls.receive(topic, payload);
+    else if (this.#options.onCommand !== undefined) this.#run(this.#options.onCommand, payload);
+    else if (!this.#strayTold) {
+      this.#strayTold = true;
+      this.#tell('expected calls only, got a command; it and further ones are ignored');
+    }
+  }
+
   /** Not awaited: while a handler holds up mqtt.js, PUBACKs and PINGRESPs wait as well, and a put in it never ends. */
   #run(onCommand: OnCommand, payload: Buffer): void {
     const tell = (thrown: unknown) =>
@@ -203,16 +233,11 @@ function mqttClient(settings: Settings): MqttClient {
   });
 }
 
-/** A copy: the caller may use its buffer again before the connection is back. */
-function bytesOf(payload: string | Uint8Array | object): Buffer {
-  if (typeof payload === 'string' || payload instanceof Uint8Array) return Buffer.from(payload);
-  let text: string | undefined;
-  try {
-    text = JSON.stringify(payload);
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new SuperNodeError('SN_ERR_JSON', `put: expected a value that JSON can hold, got ${why}`, { cause: error });
-  }
-  if (text === undefined) throw new SuperNodeError('SN_ERR_JSON', 'put: expected a value that JSON can hold, got none');
-  return Buffer.from(text);
+function sendAnswer(client: MqttClient, topic: string, payload: Buffer, acknowledged: () => void): () => void {
+  client.publish(topic, payload, { qos: 1 }, (error) => {
+    // A client that is ending calls back at once: a stream that took it for an acknowledgement would never pause.
+    if (!error) acknowledged();
+  });
+  const packetId = client.getLastMessageId();
+  return () => client.removeOutgoingMessage(packetId);
 }

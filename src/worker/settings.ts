@@ -12,6 +12,8 @@ export interface Settings {
   readonly keepaliveS: number;
   readonly topics: Topics;
   readonly startParams: string;
+  /** Which worker of a pool, from 1. */
+  readonly instance: number;
   readonly reconnectMs: number;
 }
 
@@ -43,6 +45,8 @@ export function settingsOf(given: SettingsGiven, env: NodeJS.ProcessEnv): Settin
   if (!Number.isInteger(keepaliveS) || keepaliveS < 1 || keepaliveS > KEEPALIVE_S_MAX) {
     throw invalid('keepaliveS (or SN_KEEPALIVE)', `seconds from 1 to ${KEEPALIVE_S_MAX}`, keepaliveS);
   }
+  const instance = Number((taskId === env.SN_TASK_ID ? env.SN_INSTANCE : undefined) ?? 1);
+  if (!Number.isInteger(instance) || instance < 1) throw invalid('SN_INSTANCE', 'an integer from 1', env.SN_INSTANCE);
   return {
     url,
     taskId,
@@ -52,6 +56,7 @@ export function settingsOf(given: SettingsGiven, env: NodeJS.ProcessEnv): Settin
     keepaliveS,
     topics: new Topics(given.prefix ?? env.SN_TOPIC_PREFIX ?? ''),
     startParams: given.startParams ?? env.SN_START_PARAMS ?? '',
+    instance,
     reconnectMs: isLoopback(bareHost(new URL(url).hostname)) ? RECONNECT_LOOPBACK_MS : RECONNECT_MS,
   };
 }

@@ -112,7 +112,7 @@ describe('a worker that is ended', () => {
   test('because its channel fell silent in SIGSTOP is running again in a new generation', async () => {
     start('exec sleep 1000', { ...NOW, ready: 'connect' });
     const pid = pidOf(await waitFor(() => check(({ pid }) => pid !== undefined)));
-    supervisor.channelUp(T1, 'c1', 1);
+    supervisor.channelUp(T1, 'c1', { instance: 1, generation: 1 });
     process.kill(pid, 'SIGSTOP');
     supervisor.channelDown(T1, 'c1', 'silent');
     expect(await waitFor(() => check(({ generation }) => generation === 2))).toMatchObject({

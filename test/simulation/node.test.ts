@@ -78,6 +78,8 @@ class Schedule {
         records: this.catalog,
         queues: this.queues,
         courier: { send: () => 0 },
+        calls: { call: () => Promise.reject(new Error('nobody is called here')) },
+        logs: { tail: () => [] },
         board: { node: () => ({}), task: () => ({}) },
         unheard: () => undefined,
       },
@@ -147,6 +149,7 @@ class Schedule {
       payload: Buffer.from(JSON.stringify(body)),
       caller: { id: 'app', role: 'operator' },
       hears: () => true,
+      more: () => undefined,
       signal: caller.signal,
     } as const;
     this.router.handle(request).then((reply) => {
@@ -189,6 +192,7 @@ class Schedule {
       payload: Buffer.from(JSON.stringify({ cmd, task_id: taskId, ...worker, ...sig, transaction: this.asked })),
       caller: { id: 'app', role: 'operator' },
       hears: () => true,
+      more: () => undefined,
       signal: undefined,
     } as const;
     const transaction = this.asked;

@@ -10,11 +10,15 @@ const ROOMS: Record<string, { rooms: string[]; outside: RegExp }> = {
   core: { rooms: [], outside: /^@sinclair\/typebox/ },
   queues: { rooms: ['core'], outside: /^$/ },
   supervisor: { rooms: ['core'], outside: /^$/ },
+  calls: { rooms: ['core'], outside: /^node:buffer$/ },
   router: { rooms: ['core'], outside: /^(node:buffer|@sinclair\/typebox)$/ },
   transport: { rooms: ['core', 'router'], outside: /^node:(buffer|events|http|net|stream)$/ },
-  adapters: { rooms: ['core', 'transport'], outside: /^(node:|aedes$|pidusage$|websocket-stream$|@sinclair\/typebox)/ },
+  adapters: {
+    rooms: ['core', 'transport'],
+    outside: /^(node:|aedes$|pidusage($|\/)|websocket-stream$|rotating-file-stream$|@sinclair\/typebox)/,
+  },
   app: {
-    rooms: ['core', 'queues', 'supervisor', 'router', 'transport', 'adapters'],
+    rooms: ['core', 'queues', 'supervisor', 'calls', 'router', 'transport', 'adapters'],
     outside: /^(node:|aedes$|pino|yaml$)/,
   },
   cli: { rooms: ['core', 'app'], outside: /^(node:|commander$|mqtt$)/ },
@@ -74,6 +78,7 @@ describe('the walls of the house', () => {
   test.each([
     ['core', 'core/x.ts', 'node:fs', false],
     ['supervisor to queues', 'supervisor/x.ts', '../queues/queues.js', false],
+    ['calls to the transport', 'calls/x.ts', '../transport/hub.js', true],
     ['transport to a value of the router', 'transport/x.ts', '../router/router.js', false],
     ['transport to aedes', 'transport/x.ts', 'aedes', true],
     ['an unknown room', 'stuff/x.ts', './y.js', false],

@@ -2,13 +2,13 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { checkConfig } from '../../src/app/config-check.js';
-import { ConfigSchema } from '../../src/core/schema.js';
+import { ConfigSchema } from '../../src/core/config-schema.js';
 import { validate } from '../../src/core/validate.js';
 import { renderOptionTables } from '../fixtures/config-doc.js';
 import { fencesOf } from '../fixtures/markdown.js';
 
 const FILE = new URL('../../docs/config.md', import.meta.url);
-const BEGIN = '<!-- options: begin. Made from src/core/schema.ts: UPDATE_DOCS=1 npx vitest run config-doc -->\n';
+const BEGIN = '<!-- options: begin. Made from src/core/config-schema.ts: UPDATE_DOCS=1 npx vitest run config-doc -->\n';
 const END = '<!-- options: end -->';
 
 function split(page: string): { before: string; tables: string; after: string } {

@@ -34,7 +34,15 @@ const MAP = {
   'w/ch/cam1/state/x': 'unknown',
   'w/ch/cam1/cmd': 'node',
   'w/ch/cam1/cmd/7': 'node',
-  'w/ch/cam1/reply/7': 'unknown',
+  'w/ch/cam1/cmd/7/cancel': 'node',
+  'w/ch/cam1/reply/7': 'answer cam1 part 7',
+  'w/ch/cam1/reply/7/end': 'answer cam1 end 7',
+  'w/ch/cam1/reply/7/error': 'answer cam1 error 7',
+  'w/ch/cam1/reply/7/more': 'unknown',
+  'w/ch/cam1/reply/7/end/x': 'unknown',
+  'w/ch/cam1/reply/': 'unknown',
+  'w/ch/cam1/reply': 'unknown',
+  'w/ch/.cam1/reply/7': 'unknown',
   'w/ch': 'unknown',
   'w/other': 'unknown',
   w: 'free',
@@ -45,6 +53,7 @@ const MAP = {
 
 function meaningOf(topics: Topics, topic: string): string {
   const meaning = topics.meaning(topic);
+  if (meaning.kind === 'answer') return `answer ${meaning.taskId} ${meaning.part} ${meaning.callId}`;
   return 'taskId' in meaning && meaning.taskId !== undefined ? `${meaning.kind} ${meaning.taskId}` : meaning.kind;
 }
 
@@ -63,8 +72,12 @@ test('names that are made are names that are read', () => {
   expect(meaningOf(topics, topics.stat())).toBe('stat');
   expect(meaningOf(topics, topics.put('a'))).toBe('put a');
   expect(meaningOf(topics, topics.workerState('a'))).toBe('report a');
+  for (const part of ['part', 'end', 'error'] as const) {
+    expect(meaningOf(topics, topics.workerAnswer('a', 'k3', part))).toBe(`answer a ${part} k3`);
+  }
   const written = [topics.nodeState, topics.info, topics.event, topics.reply, topics.data('a'), topics.state('a')];
-  for (const topic of [...written, topics.log('a'), topics.workerCmd('a')])
+  const toWorkers = [topics.workerCmd('a'), topics.workerCall('a', 'k3'), topics.workerCancel('a', 'k3')];
+  for (const topic of [...written, topics.log('a'), topics.usage('a'), ...toWorkers])
     expect(meaningOf(topics, topic)).toBe('node');
   expect(topics.isReply('site7/m/reply/x')).toBe(true);
   expect(topics.isReply('m/reply')).toBe(false);

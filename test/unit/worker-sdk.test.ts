@@ -1,29 +1,9 @@
 import { once } from 'node:events';
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import { Aedes, type AuthenticateError, type Client, type PublishPacket } from 'aedes';
+import type { AuthenticateError } from 'aedes';
 import { afterEach, expect, test, vi } from 'vitest';
 import { connectWorker, type Worker, type WorkerOptions } from '../../src/worker/index.js';
 import { Outbox } from '../../src/worker/outbox.js';
-import { settingsOf } from '../../src/worker/settings.js';
-
-interface Put {
-  readonly topic: string;
-  readonly payload: string;
-  readonly dup: boolean;
-}
-
-/** A plain Aedes whose connections can be cut and whose PUBACKs can be held back. */
-interface TestBroker {
-  readonly url: string;
-  readonly port: number;
-  readonly broker: Aedes;
-  /** All publishes but last wills. */
-  readonly puts: Put[];
-  /** While false, publishes are noted but not acknowledged. */
-  acknowledge: boolean;
-  cut(): void;
-  close(): Promise<void>;
-}
+import { startWorkerBroker, type TestBroker } from '../fixtures/worker-broker.js';
 
 const open: { close(): Promise<unknown> }[] = [];
 afterEach(async () => {
@@ -32,37 +12,9 @@ afterEach(async () => {
 });
 
 async function startBroker(port = 0): Promise<TestBroker> {
-  const broker = await Aedes.createBroker();
-  const sockets = new Set<Socket>();
-  const server: Server = createServer((socket) => {
-    sockets.add(socket);
-    socket.on('close', () => sockets.delete(socket));
-    broker.handle(socket);
-  }).listen(port, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address() as AddressInfo;
-  const test: TestBroker = {
-    url: `mqtt://127.0.0.1:${address.port}`,
-    port: address.port,
-    broker,
-    puts: [],
-    acknowledge: true,
-    cut: () => {
-      for (const socket of sockets) socket.destroy();
-    },
-    async close() {
-      test.cut();
-      await new Promise<void>((resolve) => broker.close(() => resolve()));
-      await new Promise((resolve) => server.close(resolve));
-    },
-  };
-  broker.authorizePublish = (_client: Client | null, packet: PublishPacket, callback) => {
-    const payload = packet.payload.toString();
-    if (payload !== 'lost') test.puts.push({ topic: packet.topic, payload, dup: packet.dup });
-    if (test.acknowledge) callback(null);
-  };
-  open.push(test);
-  return test;
+  const broker = await startWorkerBroker(port);
+  open.push(broker);
+  return broker;
 }
 
 async function startWorker({ url }: TestBroker, options: WorkerOptions = {}): Promise<Worker> {
@@ -90,12 +42,13 @@ test('connects with what the environment of a child says, and publishes nothing 
     SN_KEEPALIVE: '9',
     SN_TOPIC_PREFIX: 'site7/',
     SN_START_PARAMS: 'rtsp://cam',
+    SN_INSTANCE: '2',
   };
   for (const [name, value] of Object.entries(env)) vi.stubEnv(name, value);
   const worker = await connectWorker();
   open.push(worker);
   vi.unstubAllEnvs();
-  expect(worker).toMatchObject({ taskId: 'cam1', startParams: 'rtsp://cam' });
+  expect(worker).toMatchObject({ taskId: 'cam1', startParams: 'rtsp://cam', instance: 2 });
   expect(seen).toHaveBeenCalledWith(
     expect.objectContaining({
       protocolVersion: 4,
@@ -186,16 +139,8 @@ test('a command reaches onCommand as bytes; what it throws is told and the next 
       throw new Error(`cannot ${payload}`);
     },
   });
-  for (const payload of ['one', 'two']) {
-    node.broker.publish(
-      { cmd: 'publish', topic: 'w/ch/cam1/cmd', payload, qos: 1, retain: false, dup: false },
-      () => undefined,
-    );
-  }
-  node.broker.publish(
-    { cmd: 'publish', topic: 'w/ch/cam1/cmd/7', payload: 'a call', qos: 1, retain: false, dup: false },
-    () => undefined,
-  );
+  node.say('w/ch/cam1/cmd', 'one');
+  node.say('w/ch/cam1/cmd', 'two');
   await vi.waitFor(() => expect(told).toHaveBeenCalledTimes(2));
   expect(commands).toEqual(['one', 'two']);
   expect(told.mock.calls[0]?.[0]).toMatch(/^super-node worker cam1: onCommand failed: Error: cannot one/);
@@ -208,14 +153,126 @@ test('commands come again after a reconnect', async () => {
   const resubscribed = once(node.broker, 'subscribe');
   node.cut();
   await resubscribed;
-  node.broker.publish(
-    { cmd: 'publish', topic: 'w/ch/cam1/cmd', payload: 'x', qos: 1, retain: false, dup: false },
-    () => undefined,
-  );
+  node.say('w/ch/cam1/cmd', 'x');
   await vi.waitFor(() => expect(onCommand).toHaveBeenCalledTimes(1));
 });
 
-test('without onCommand nothing is subscribed: the node then knows that nobody takes commands', async () => {
+test('a call is answered on the connection it came on, under the prefix of the node', async () => {
+  const node = await startBroker();
+  await startWorker(node, {
+    prefix: 'site7/',
+    onCall: async function* (payload, { id }) {
+      yield `${id}: `;
+      yield payload;
+    },
+  });
+  node.say('site7/w/ch/cam1/cmd/7f', 'hello');
+  await vi.waitFor(() => expect(node.puts).toHaveLength(3));
+  expect(node.puts.map(({ topic, payload }) => [topic, payload])).toEqual([
+    ['site7/w/ch/cam1/reply/7f', '7f: '],
+    ['site7/w/ch/cam1/reply/7f', 'hello'],
+    ['site7/w/ch/cam1/reply/7f/end', ''],
+  ]);
+});
+
+test('a node that acknowledges slowly slows the generator down', async () => {
+  const node = await startBroker();
+  const acknowledge: (() => void)[] = [];
+  node.broker.authorizePublish = (_client, _packet, callback) => void acknowledge.push(() => callback(null));
+  let drawn = 0;
+  await startWorker(node, {
+    onCall: async function* () {
+      for (;;) yield `${++drawn}`;
+    },
+  });
+  node.say('w/ch/cam1/cmd/1');
+  await vi.waitFor(() => expect(acknowledge).toHaveLength(8));
+  for (let round = 1; round <= 3; round++) {
+    for (const each of acknowledge.splice(0)) each();
+    await vi.waitFor(() => expect(acknowledge).toHaveLength(8));
+    expect(drawn).toBe(8 + 8 * round);
+  }
+});
+
+test('a cancel from the node ends the stream', async () => {
+  const node = await startBroker();
+  const ended = vi.fn();
+  await startWorker(node, {
+    onCall: async function* () {
+      try {
+        for (;;) yield 'x';
+      } finally {
+        ended();
+      }
+    },
+  });
+  node.say('w/ch/cam1/cmd/1');
+  await vi.waitFor(() => expect(node.puts.length).toBeGreaterThan(8));
+  node.say('w/ch/cam1/cmd/1/cancel');
+  await vi.waitFor(() => expect(ended).toHaveBeenCalled());
+});
+
+test('a lost connection ends its calls: nothing of their answers comes on the next one', async () => {
+  const node = await startBroker();
+  const reasons: unknown[] = [];
+  const worker = await startWorker(node, {
+    onCall: async function* (_payload, { id, signal }) {
+      signal.addEventListener('abort', () => reasons.push(signal.reason));
+      for (let n = 1; ; n++) yield `${id}-${n}`;
+    },
+  });
+  node.acknowledge = false;
+  node.say('w/ch/cam1/cmd/old');
+  await vi.waitFor(() => expect(node.puts).toHaveLength(8));
+  const put = worker.put('kept');
+  node.puts.length = 0;
+  node.acknowledge = true;
+  const resubscribed = once(node.broker, 'subscribe');
+  node.cut();
+  await Promise.all([put, resubscribed]);
+  expect(reasons).toEqual([
+    expect.objectContaining({ name: 'AbortError', message: 'call old: the connection is lost' }),
+  ]);
+  node.say('w/ch/cam1/cmd/new');
+  await vi.waitFor(() => expect(node.puts.length).toBeGreaterThan(3));
+  expect(node.puts.slice(0, 3)).toEqual([
+    { topic: 'w/ch/cam1', payload: 'kept', dup: true },
+    { topic: 'w/ch/cam1/reply/new', payload: 'new-1', dup: false },
+    { topic: 'w/ch/cam1/reply/new', payload: 'new-2', dup: false },
+  ]);
+});
+
+test('close ends the calls, lets their handlers put their last words, and says goodbye', async () => {
+  const node = await startBroker();
+  const worker = await startWorker(node, {
+    onCall: async (_payload, { signal }) => {
+      await new Promise((resolve) => signal.addEventListener('abort', resolve));
+      await worker.put('cleaned up');
+      return 'an answer too late';
+    },
+  });
+  const called = once(node.broker, 'ack');
+  node.say('w/ch/cam1/cmd/1');
+  await called;
+  await worker.close();
+  await vi.waitFor(() => expect(node.broker.connectedClients).toBe(0));
+  expect(node.puts.map(({ payload }) => payload)).toEqual(['cleaned up']);
+});
+
+test('a worker that only answers calls says once that a command is ignored', async () => {
+  const node = await startBroker();
+  const told = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+  await startWorker(node, { onCall: () => 'x' });
+  node.say('w/ch/cam1/cmd', 'a');
+  node.say('w/ch/cam1/cmd', 'b');
+  node.say('w/ch/cam1/cmd/1');
+  await vi.waitFor(() => expect(node.puts).toHaveLength(1));
+  expect(told.mock.calls.map(([text]) => text)).toEqual([
+    'super-node worker cam1: expected calls only, got a command; it and further ones are ignored\n',
+  ]);
+});
+
+test('without onCommand and onCall nothing is subscribed: the node then knows that nobody takes commands', async () => {
   const node = await startBroker();
   const subscribed = vi.fn();
   node.broker.on('subscribe', subscribed);
@@ -319,27 +376,4 @@ test('the outbox is bounded by count and by bytes; the newest is refused', async
   await expect(outbox.add(message('1'))).rejects.toMatchObject({ code: 'SN_ERR_LIMIT' });
   publish.mock.calls[2]?.[1]();
   await third;
-});
-
-test.each([
-  [{}, 'url (or SN_URL): expected a URL such as mqtt://127.0.0.1:1883, got nothing'],
-  [{ SN_URL: 'mqtt://h' }, 'task_id: expected text like ^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$, got nothing'],
-  [
-    { SN_URL: 'mqtt://h', SN_TASK_ID: 'a', SN_KEEPALIVE: 'x' },
-    'keepaliveS (or SN_KEEPALIVE): expected seconds from 1 to 65535, got null',
-  ],
-])('settings %j are refused', (env, message) => {
-  expect(() => settingsOf({}, env)).toThrow(message);
-});
-
-test('a node on this machine is tried each 100 ms, any other each second', () => {
-  const reconnectMs = (url: string) => settingsOf({ url, taskId: 'a' }, {}).reconnectMs;
-  expect(['mqtt://127.0.0.1', 'ws://[::1]:8080', 'mqtt://localhost'].map(reconnectMs)).toEqual([100, 100, 100]);
-  expect(reconnectMs('mqtt://10.0.0.1')).toBe(1_000);
-});
-
-test('the token of the environment is for the task of the environment alone', () => {
-  const env = { SN_URL: 'mqtt://h', SN_TASK_ID: 'a', SN_TOKEN: 'snw_a' };
-  expect(settingsOf({}, env).token).toBe('snw_a');
-  expect(settingsOf({ taskId: 'b' }, env).token).toBeUndefined();
 });

@@ -3,7 +3,7 @@ import { LIMITS } from '../../core/limits.js';
 import type { Envelope, NodeClient } from '../client.js';
 import { type Io, write, writeLine } from '../io.js';
 import { addressOf, type ClientOptions, dataOf, integer, taskId, withClientOptions, withNode } from '../options.js';
-import { payloadLine } from '../payload.js';
+import { payloadBytes, payloadLine } from '../payload.js';
 import { fieldsOf, listOf, numberOf, textOf } from '../reply-data.js';
 import { jsonLine } from '../text.js';
 
@@ -66,8 +66,7 @@ async function run(node: NodeClient, task: string | undefined, options: FetchOpt
 async function print(value: unknown, named: boolean, options: FetchOptions, io: Io): Promise<void> {
   const entry = fieldsOf(value);
   if (options.json) return writeLine(io.stdout, jsonLine(entry));
-  const base64 = entry.payload_base64;
-  const bytes = typeof base64 === 'string' ? Buffer.from(base64, 'base64') : Buffer.from(textOf(entry.payload));
+  const bytes = payloadBytes(entry);
   const name = named ? textOf(entry.task_id) : undefined;
   await write(io.stdout, payloadLine(bytes, { name, base64: options.encoding === 'base64' }, io));
 }

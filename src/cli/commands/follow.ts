@@ -1,8 +1,7 @@
-import { isUtf8 } from 'node:buffer';
 import type { Command } from 'commander';
 import { type Io, write, writeLine } from '../io.js';
 import { addressOf, type ClientOptions, taskId, withClientOptions, withNode } from '../options.js';
-import { payloadLine } from '../payload.js';
+import { payloadFields, payloadLine } from '../payload.js';
 import { type Fields, fieldsOf, textOf } from '../reply-data.js';
 import { lookOf, painted } from '../table.js';
 import { jsonLine, oneLine } from '../text.js';
@@ -10,7 +9,7 @@ import { jsonLine, oneLine } from '../text.js';
 /** Prints one message of a followed topic. */
 type Show = (task: string, payload: Buffer, retained: boolean) => Promise<void>;
 
-/** tail, logs, events: what the node tells to everybody, as it comes, until Ctrl-C. */
+/** tail, events: what the node tells to everybody, as it comes, until Ctrl-C. */
 export function addFollowCommands(program: Command, io: Io): void {
   const tail = program
     .command('tail')
@@ -23,18 +22,6 @@ export function addFollowCommands(program: Command, io: Io): void {
         : write(io.stdout, payloadLine(payload, { name: task === undefined ? from : undefined, base64: false }, io)),
     ),
   );
-  const logs = program
-    .command('logs')
-    .argument('[task]', 'id of a task; without it: all tasks', taskId)
-    .description('print the lines that workers write to stdout and stderr, as they come');
-  withClientOptions(logs).action((task: string | undefined, options: ClientOptions) =>
-    follow('log', task, options, io, (from, payload) =>
-      writeLine(
-        io.stdout,
-        options.json ? jsonLine({ task_id: from, line: payload.toString('utf8') }) : logLine(from, payload, io),
-      ),
-    ),
-  );
   const events = program.command('events').description('print state changes, restarts, drops and refusals');
   withClientOptions(events).action((options: ClientOptions) =>
     follow('event', undefined, options, io, (_from, payload) =>
@@ -44,7 +31,7 @@ export function addFollowCommands(program: Command, io: Io): void {
 }
 
 async function follow(
-  kind: 'data' | 'log' | 'event',
+  kind: 'data' | 'event',
   task: string | undefined,
   options: ClientOptions,
   io: Io,
@@ -52,7 +39,7 @@ async function follow(
 ): Promise<void> {
   await withNode(addressOf(options, io.env), io, async (node) => {
     const { topics } = node;
-    const filter = kind === 'event' ? topics.event : topics[kind](task ?? '+');
+    const filter = kind === 'event' ? topics.event : topics.data(task ?? '+');
     await node.listen(filter, (topic, payload, retained) =>
       show(topic.slice(topic.lastIndexOf('/') + 1), payload, retained),
     );
@@ -61,15 +48,7 @@ async function follow(
 }
 
 function dataLine(task: string, payload: Buffer, retained: boolean): Fields {
-  const content = isUtf8(payload)
-    ? { payload: payload.toString('utf8') }
-    : { payload_base64: payload.toString('base64') };
-  return { task_id: task, ...content, ...(retained ? { retained } : {}) };
-}
-
-function logLine(task: string, payload: Buffer, io: Io): string {
-  const name = painted(oneLine(task), 'cyan', lookOf(io.stdout, io.env).colour);
-  return `${name}  ${oneLine(payload.toString('utf8'))}`;
+  return { task_id: task, ...payloadFields(payload), ...(retained ? { retained } : {}) };
 }
 
 /** `12:03:44.120  restart  cam1  cause=heartbeat` */

@@ -1,11 +1,20 @@
 import type { Command } from 'commander';
-import { InvalidArgumentError } from 'commander';
 import type { NodeClient } from '../client.js';
 import { type Io, writeLine } from '../io.js';
-import { addressOf, type ClientOptions, dataOf, printAnswer, taskId, withClientOptions, withNode } from '../options.js';
+import { nodeView } from '../node-view.js';
+import {
+  addressOf,
+  type ClientOptions,
+  dataOf,
+  printAnswer,
+  seconds,
+  taskId,
+  withClientOptions,
+  withNode,
+} from '../options.js';
 import { watchScreen } from '../screen.js';
 import { lookOf, type TableLook } from '../table.js';
-import { nodeView, taskView } from '../views.js';
+import { taskView } from '../task-view.js';
 
 const WATCH_DEFAULT_S = 2;
 
@@ -28,7 +37,12 @@ export function addStatCommand(program: Command, io: Io): void {
     await withNode(addressOf(options, io.env), io, async (node) => {
       if (options.watch === undefined) return printOnce(node, task, options, io);
       const everyMs = (options.watch === true ? WATCH_DEFAULT_S : options.watch) * 1_000;
-      await watchScreen(io, everyMs, node.ended, async (look) => view(dataOf(await ask(node, task)), task, look));
+      await watchScreen(io, {
+        everyMs,
+        ended: node.ended,
+        sample: async () => dataOf(await ask(node, task)),
+        draw: (data, look) => ({ lines: view(data, task, look) }),
+      });
     });
   });
 }
@@ -45,10 +59,4 @@ function ask(node: NodeClient, task: string | undefined) {
 
 function view(data: unknown, task: string | undefined, look: TableLook): string[] {
   return task === undefined ? nodeView(data, look) : taskView(data, look);
-}
-
-function seconds(text: string): number {
-  const value = Number(text);
-  if (value >= 0.2 && value <= 86_400) return value;
-  throw new InvalidArgumentError('Expected seconds, from 0.2 to 86400.');
 }

@@ -1,8 +1,9 @@
 import type { Command } from 'commander';
-import { COMMAND_SCHEMAS, SIGNALS, TaskSchema } from '../../core/schema.js';
+import { COMMAND_SCHEMAS } from '../../core/request-schema.js';
+import { SIGNALS, TaskSchema } from '../../core/task-schema.js';
 import { nearest, textFor, validate } from '../../core/validate.js';
 import { asFailure, EXIT, Failure, failureLine } from '../failure.js';
-import { type Io, readAll, writeLine } from '../io.js';
+import { type Io, readPayload, writeLine } from '../io.js';
 import {
   addressOf,
   type ClientOptions,
@@ -14,27 +15,58 @@ import {
 } from '../options.js';
 import { fieldsOf, listOf, textOf } from '../reply-data.js';
 import { lookOf, renderTable } from '../table.js';
+import { addCallCommand } from './call.js';
+import { restartAll } from './rolling-restart.js';
 
 /** A stop answers when the process is gone, which may take its whole `second_sig_duration`. */
 const STOP_TIMEOUT_MS = 60_000;
 
-/** start, stop, restart, remove, signal, send, workers: the commands of `m/cmd`. */
+/** start, stop, restart, remove, signal, send, call, workers: the commands of `m/cmd`. */
 export function addTaskCommands(program: Command, io: Io): void {
   addStart(program, io);
-  for (const [name, done, description] of [
-    ['stop', 'stopped', 'end the workers of tasks; the answer comes when they are gone'],
-    ['restart', 'restarted', 'stop tasks and start them again'],
-    ['remove', 'removed', 'stop tasks and forget them, their queues included'],
-  ] as const) {
-    const command = program.command(`${name} <task...>`).description(description);
-    command.registeredArguments[0]?.argParser(taskIds);
-    withClientOptions(command, STOP_TIMEOUT_MS).action(async (tasks: string[], options: ClientOptions) => {
-      await forEachTask(tasks, { cmd: name }, done, options, io);
-    });
-  }
+  addPlain(program, io, 'stop', 'stopped', 'end the workers of tasks; the answer comes when they are gone');
+  addRestart(program, io);
+  addPlain(program, io, 'remove', 'removed', 'stop tasks and forget them, their queues included');
   addSignal(program, io);
   addSend(program, io);
+  addCallCommand(program, io);
   addWorkers(program, io);
+}
+
+interface RestartOptions extends ClientOptions {
+  readonly all?: boolean;
+}
+
+function addRestart(program: Command, io: Io): void {
+  const command = program
+    .command('restart')
+    .argument('[task...]', 'ids of tasks', taskIds)
+    .description('stop tasks and start them again')
+    .option('--all', 'every task that runs a process, one after the other, each once the one before is ready');
+  withClientOptions(command, STOP_TIMEOUT_MS)
+    .addHelpText(
+      'after',
+      `
+--all leaves alone what is stopped, exited or failed. It ends at the first task that is not ready again within
+--timeout, or that fails on the way, and names those that it did not come to.`,
+    )
+    .action(async (tasks: string[], options: RestartOptions) => {
+      if (options.all && tasks.length > 0) {
+        throw new Failure(EXIT.usage, `restart: expected tasks or --all, got --all and ${tasks.join(' ')}`);
+      }
+      if (!options.all && tasks.length === 0)
+        throw new Failure(EXIT.usage, 'restart: expected tasks or --all, got neither');
+      if (options.all) return restartAll(options, options.timeout ?? STOP_TIMEOUT_MS, io);
+      await forEachTask(tasks, { cmd: 'restart' }, 'restarted', options, io);
+    });
+}
+
+function addPlain(program: Command, io: Io, name: string, done: string, description: string): void {
+  const command = program.command(`${name} <task...>`).description(description);
+  command.registeredArguments[0]?.argParser(taskIds);
+  withClientOptions(command, STOP_TIMEOUT_MS).action(async (tasks: string[], options: ClientOptions) => {
+    await forEachTask(tasks, { cmd: name }, done, options, io);
+  });
 }
 
 interface StartOptions extends ClientOptions {
@@ -152,7 +184,7 @@ function addSend(program: Command, io: Io): void {
       '\nExamples:\n  super-node send cam1 \'{"zoom": 2}\'\n  super-node send cam1 - < firmware.bin',
     )
     .action(async (task: string, payload: string, options: ClientOptions) => {
-      const bytes = payload === '-' ? await readAll(io.stdin) : Buffer.from(payload);
+      const bytes = await readPayload(payload, io);
       await withNode(addressOf(options, io.env), io, async (node) => {
         const envelope = await node.requestRaw(node.topics.taskCmd(task), bytes);
         await printAnswer(envelope, options, io, (data) => {

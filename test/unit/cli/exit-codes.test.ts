@@ -55,6 +55,11 @@ describe('exit codes', () => {
     ['a signal that is none', ['signal', 'cam1', 'SIGTREM']],
     ['a field that is none', ['start', 'cam1', '--set', 'quue.length=5']],
     ['a setting without a value', ['start', 'cam1', '--set', 'restart']],
+    ['a restart of nothing', ['restart']],
+    ['a restart of all and of some', ['restart', '--all', 'cam1']],
+    ['the last lines of no task', ['logs', '-n', '5']],
+    ['more lines than a node holds', ['logs', 'cam1', '-n', '501']],
+    ['a call without a payload', ['call', 'cam1']],
     ['a URL that is none', ['stat', '--url', 'localhost:1883']],
   ])('2: %s', async (_name, argv) => {
     const run = cli(argv);

@@ -79,7 +79,7 @@ describe('fetch', () => {
   });
 });
 
-describe('tail, logs, events', () => {
+describe('tail, events', () => {
   /** Publishes as soon as the command listens. */
   async function following(
     argv: string[],
@@ -110,10 +110,6 @@ describe('tail, logs, events', () => {
     expect((await following(['tail', '--json'], 'm/data/cam1', 'x')).stdout()).toBe(
       '{"task_id":"cam1","payload":"x"}\n',
     );
-  });
-
-  test('logs name the task and lose control characters, in a pipe too', async () => {
-    expect((await following(['logs'], 'm/log/cam1', '{"a":1}\u001b[2J')).stdout()).toBe('cam1  {"a":1}[2J\n');
   });
 
   test('events are one line each', async () => {

@@ -61,6 +61,79 @@ describe('stat', () => {
     }
   });
 
+  test('shows the workers of a pool as a table', async () => {
+    const worker = { state: 'ready', generation: 1, channels: 1, calls: 2, cpu_percent: 12.34, rss_kb: 2_048 };
+    const workers = [
+      { worker_id: 'llm~1', pid: 10, restarts: 0, ...worker },
+      {
+        worker_id: 'llm~2',
+        state: 'backoff',
+        generation: 3,
+        restarts: 2,
+        cause: 'oom',
+        exit_code: null,
+        signal: 'SIGKILL',
+        next_start_ts: 1_767_225_600_000,
+      },
+      { worker_id: 'llm~3', state: 'failed', restarts: { exit: 5 }, cause: 'exit', exit_code: 3, signal: null },
+    ];
+    const { url } = await nodeThat(() => ok({ task_id: 'llm', state: 'ready', instances: 3, workers }));
+    const run = cli(['stat', 'llm', '--url', url]);
+    expect(await run.ended).toBe(0);
+    expect(run.stdout()).toBe(
+      [
+        'llm  ready',
+        '  instances  3',
+        '',
+        'workers',
+        '  WORKER  STATE    PID  GEN  RESTARTS  CPU%      MEM  CHANNELS  CALLS  LAST END',
+        '  llm~1   ready     10    1         0  12.3  2.0 MiB         1      2  -',
+        '  llm~2   backoff    -    3         2     -        -         -      -  oom, SIGKILL, next start 2026-01-01T00:00:00.000Z',
+        '  llm~3   failed     -    -         5     -        -         -      -  exit, exit code 3',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  test('shows the runs of a job, the output of the last one a line each', async () => {
+    const last_run = {
+      started_ts: 1_767_225_600_000,
+      duration_ms: 1_250,
+      exit_code: 1,
+      signal: null,
+      stdout: ['a', 'b\u001b'],
+      stderr: [],
+    };
+    const job = { runs: 3, runs_failed: 1, missed_runs: 0, next_run_ts: 1_767_225_660_000, last_run };
+    const figures = { cpu_percent: 1, rss_kb: 1_024, children: 2, last_seen_ms: 300, stderr: ['no', 'way'] };
+    const { url } = await nodeThat(() => ok({ task_id: 'job', state: 'ready', ...job, ...figures }));
+    const run = cli(['stat', 'job', '--url', url]);
+    expect(await run.ended).toBe(0);
+    expect(run.stdout()).toBe(
+      [
+        'job  ready',
+        '  runs          3',
+        '  runs_failed   1',
+        '  missed_runs   0',
+        '  next_run_ts   2026-01-01T00:01:00.000Z',
+        '  cpu_percent   1.0 %',
+        '  rss_kb        1.0 MiB',
+        '  children      2',
+        '  last_seen_ms  0.3s ago',
+        '  stderr        no',
+        '                way',
+        '',
+        'last run',
+        '  started_ts   2026-01-01T00:00:00.000Z',
+        '  duration_ms  1.2s',
+        '  exit_code    1',
+        '  stdout       a',
+        '               b',
+        '',
+      ].join('\n'),
+    );
+  });
+
   test('--watch draws in place and leaves the terminal as it was', async () => {
     const { url, requests } = await nodeThat(() => ok({ tasks: [cam1] }));
     const run = cli(['stat', '--watch', '0.2', '--url', url], { terminal: { columns: 80, rows: 24 } });

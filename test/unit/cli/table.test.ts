@@ -26,6 +26,17 @@ test('in a narrow terminal the widest column is cut first', () => {
   expect(lines).toEqual(['TASK          STATE  PID', 'a-very-long…  ready   17']);
 });
 
+test('a figure is never cut: its column is left out, the last one first', () => {
+  const rows = [['a-very-long-task-name', 'ready', '12345']];
+  expect(renderTable(columns, rows, { width: 22, colour: false })[1]).toBe('a-very-…  ready  12345');
+  expect(renderTable(columns, rows, { width: 21, colour: false })[1]).toBe('a-very-…  ready');
+});
+
+test('a column can be wider than its cells', () => {
+  const [titles, row] = renderTable([{ title: 'A', chars: 3 }, { title: 'B' }], [['x', 'y']], plain);
+  expect([titles, row]).toEqual(['A    B', 'x    y']);
+});
+
 test('colour wraps a cell without moving the next one', () => {
   const rows = [['cam1', 'ready', '17']];
   const [, coloured = ''] = renderTable(columns, rows, { width: undefined, colour: true });

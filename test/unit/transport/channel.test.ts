@@ -186,9 +186,12 @@ test('a worker is held to its heartbeat, whatever keepalive it asked for, and to
   worker(channel, 2_000);
   socket.push(encodeConnect({ clientId: 'w', keepalive: 60 }));
   await accept(channel);
-  expect(told).toMatchObject([{ what: 'up', detail: ['child', '1', 1] }, { what: 'keepalive_too_long' }]);
+  expect(told).toMatchObject([
+    { what: 'up', detail: ['child', '1', { instance: 1, generation: 1 }] },
+    { what: 'keepalive_too_long' },
+  ]);
   clock.advance(3_200);
-  expect(told.at(-1)).toEqual({ what: 'down', detail: ['child', '1', 'silent'] });
+  expect(told).toContainEqual({ what: 'down', detail: ['child', '1', 'silent'] });
 });
 
 test('when the node itself stood still, silence is forgiven by as much', async () => {
@@ -214,7 +217,7 @@ test.each([
   await settled();
   channel.destroy();
   await settled();
-  expect(told).toEqual([
+  expect(told.filter(({ what }) => what === 'up' || what === 'down')).toEqual([
     { what: 'up', detail: ['net', '1', undefined] },
     { what: 'down', detail: ['net', '1', how] },
   ]);

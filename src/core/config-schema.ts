@@ -1,0 +1,156 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { LIMITS } from './limits.js';
+import { exact, oneOf } from './schema-parts.js';
+import { type QueueFieldsWire, QueueSchema, TaskSchema, TemplateSchema } from './task-schema.js';
+
+/** The shape of the config file. */
+
+const RouteSchema = exact({
+  from: Type.String({
+    minLength: 1,
+    maxLength: 65_535,
+    description: 'Topic filter. Publishes that match pass the broker unchanged and are copied into the task’s queue.',
+  }),
+  task_id: Type.String({
+    minLength: 1,
+    maxLength: 256,
+    description: 'The task; `{1}`, `{2}` … stand for what the wildcards matched, in order.',
+  }),
+});
+export type RouteWire = Static<typeof RouteSchema>;
+
+const ListenerSchema = exact({
+  type: oneOf(['mqtt', 'http'], '`mqtt`: MQTT over TCP. `http`: MQTT over WebSocket at `/mqtt`.'),
+  host: Type.Optional(
+    Type.String({
+      default: '127.0.0.1',
+      description: 'Address to bind. Without users only loopback: 127.0.0.1, ::1, localhost.',
+    }),
+  ),
+  port: Type.Integer({ minimum: 0, maximum: 65_535, description: '0 takes a free one; `m/info` tells which.' }),
+  origins: Type.Optional(
+    Type.Array(Type.String({ minLength: 1 }), {
+      description: 'Web origins that may connect beside the listener’s own, like `https://dash.example`.',
+    }),
+  ),
+});
+export type ListenerWire = Static<typeof ListenerSchema>;
+
+export const ConfigSchema = exact({
+  name: Type.Optional(
+    Type.String({
+      pattern: '^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$',
+      default: 'super-node',
+      description: 'Name of the node, in `m/info`.',
+    }),
+  ),
+  data_dir: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description:
+        'Where the node remembers its children, so that a start after a crash first ends what is left of them. Created with mode 0700, used by one node at a time. Unset: nothing is remembered.',
+    }),
+  ),
+  topics: Type.Optional(
+    exact({
+      prefix: Type.Optional(
+        Type.String({
+          pattern: '^[^#+$\\u0000-\\u001f\\u007f]{0,128}$',
+          default: '',
+          description: 'Stands before every topic of the node. `site7/` makes a namespace, `/` leading-slash names.',
+        }),
+      ),
+    }),
+  ),
+  listeners: Type.Optional(Type.Array(ListenerSchema, { minItems: 1, maxItems: 16 })),
+  workers: Type.Optional(
+    Type.Record(Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$' }), TemplateSchema, {
+      additionalProperties: false,
+      description: 'Templates: what may be started, by name. Each holds any field of a task as a default.',
+    }),
+  ),
+  tasks: Type.Optional(
+    Type.Array(TaskSchema, { maxItems: 100_000, description: 'Tasks that the node starts by itself.' }),
+  ),
+  routes: Type.Optional(Type.Array(RouteSchema, { maxItems: 1_000 })),
+  net: Type.Optional(
+    exact({
+      auto: Type.Optional(
+        Type.Boolean({ default: true, description: 'A put, birth or will that names an unknown task creates it.' }),
+      ),
+    }),
+  ),
+  queue: Type.Optional(
+    Type.Unsafe<QueueFieldsWire>({ ...QueueSchema, description: 'Defaults for the queues of all tasks.' }),
+  ),
+  limits: Type.Optional(
+    Type.Partial(
+      exact({
+        packet_bytes: Type.Integer({
+          minimum: 1_024,
+          maximum: 268_435_455,
+          default: LIMITS.packetBytes,
+          description: 'Largest MQTT packet. A larger one closes its connection.',
+        }),
+        connections: Type.Integer({
+          minimum: 1,
+          maximum: 1_000_000,
+          default: LIMITS.connectionsMax,
+          description: 'Open connections, all listeners together.',
+        }),
+        tasks: Type.Integer({
+          minimum: 1,
+          maximum: 100_000,
+          default: LIMITS.tasksMax,
+          description: 'Tasks, of the config, commanded and registered by themselves.',
+        }),
+        queue_bytes: Type.Integer({
+          minimum: 65_536,
+          maximum: LIMITS.queueBytesMax,
+          default: LIMITS.queuesBytesMax,
+          description: 'Payload bytes of all queues together. A put over it evicts from its own queue, or is dropped.',
+        }),
+        subscriptions_per_client: Type.Integer({
+          minimum: 1,
+          maximum: 100_000,
+          default: LIMITS.subscriptionsPerClientMax,
+          description: 'Filters one client may hold.',
+        }),
+      }),
+    ),
+  ),
+  logs: Type.Optional(
+    Type.Partial(
+      exact({
+        dir: Type.String({
+          minLength: 1,
+          description:
+            'Where the lines of the workers are kept, `<task>.log` for each. Unset: `logs` in `data_dir`; without one no files are written.',
+        }),
+        file_bytes: Type.Integer({
+          minimum: 4_096,
+          maximum: 1_073_741_824,
+          default: LIMITS.logFileBytes,
+          description: 'Size at which a file is rotated.',
+        }),
+        files: Type.Integer({
+          minimum: 0,
+          maximum: 1_000,
+          default: LIMITS.logFiles,
+          description: 'Rotated files kept of each task, beside the current one. 0: no files are written.',
+        }),
+      }),
+    ),
+  ),
+  log: Type.Optional(
+    exact({
+      level: Type.Optional(
+        oneOf(['trace', 'debug', 'info', 'warn', 'error', 'silent'], 'Least level that is logged.', 'info'),
+      ),
+      format: Type.Optional(
+        oneOf(['auto', 'pretty', 'json'], '`auto`: pretty on a terminal, JSON lines otherwise.', 'auto'),
+      ),
+    }),
+  ),
+});
+export type ConfigWire = Static<typeof ConfigSchema>;

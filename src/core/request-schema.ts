@@ -1,0 +1,80 @@
+import { Type } from '@sinclair/typebox';
+import { LIMITS } from './limits.js';
+import { exact, oneOf } from './schema-parts.js';
+import { SIGNALS, TaskIdField, TaskSchema } from './task-schema.js';
+
+/** The shapes of requests. */
+
+/** Fields that every JSON request may carry beside its own. */
+const RequestFields = {
+  transaction: Type.Optional(Type.Unknown({ description: 'Returned in the reply as it is.' })),
+  reply_to: Type.Optional(
+    Type.String({ maxLength: 1_024, description: 'Where the reply goes: `m/reply` or a topic below it.' }),
+  ),
+};
+
+const TaskOnly = { task_id: TaskIdField };
+
+/** One of the two. */
+const PayloadFields = {
+  payload: Type.Optional(Type.Unknown({ description: 'Text goes out as it is, anything else as JSON.' })),
+  payload_base64: Type.Optional(
+    Type.String({ pattern: '^[A-Za-z0-9+/]*={0,2}$', description: 'Instead of `payload`: any bytes.' }),
+  ),
+};
+
+export const COMMAND_SCHEMAS = {
+  start: Type.Composite([TaskSchema, exact({ cmd: Type.Literal('start'), ...RequestFields })], {
+    additionalProperties: false,
+  }),
+  stop: exact({ cmd: Type.Literal('stop'), ...TaskOnly, ...RequestFields }),
+  restart: exact({ cmd: Type.Literal('restart'), ...TaskOnly, ...RequestFields }),
+  remove: exact({ cmd: Type.Literal('remove'), ...TaskOnly, ...RequestFields }),
+  signal: exact({
+    cmd: Type.Literal('signal'),
+    ...TaskOnly,
+    sig: oneOf(SIGNALS, 'Signal for the whole process group.'),
+    ...RequestFields,
+  }),
+  send: exact({
+    cmd: Type.Literal('send'),
+    ...TaskOnly,
+    ...PayloadFields,
+    ...RequestFields,
+  }),
+  call: exact({
+    cmd: Type.Literal('call'),
+    ...TaskOnly,
+    ...PayloadFields,
+    timeout_ms: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: LIMITS.callTimeoutMsMax,
+        default: LIMITS.callTimeoutMs,
+        description: 'Longest wait for the whole answer.',
+      }),
+    ),
+    ...RequestFields,
+  }),
+  logs: exact({
+    cmd: Type.Literal('logs'),
+    ...TaskOnly,
+    lines: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: LIMITS.logTailLines, default: 100, description: 'How many, the newest.' }),
+    ),
+    ...RequestFields,
+  }),
+  workers: exact({ cmd: Type.Literal('workers'), ...RequestFields }),
+} as const;
+export type CommandName = keyof typeof COMMAND_SCHEMAS;
+export const COMMAND_NAMES = Object.keys(COMMAND_SCHEMAS) as CommandName[];
+
+export const FetchSchema = exact({
+  max: Type.Optional(Type.Integer({ minimum: 1, maximum: LIMITS.fetchEntriesMax, default: 1 })),
+  max_bytes: Type.Optional(Type.Integer({ minimum: 1, maximum: LIMITS.fetchBytesMax, default: LIMITS.fetchBytes })),
+  wait_ms: Type.Optional(Type.Integer({ minimum: 0, maximum: LIMITS.fetchWaitMsMax, default: 0 })),
+  encoding: Type.Optional(oneOf(['auto', 'base64'], 'base64: payloads of all entries as payload_base64.', 'auto')),
+  ...RequestFields,
+});
+
+export const StatSchema = exact({ ...RequestFields });
