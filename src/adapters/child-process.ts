@@ -16,7 +16,7 @@ import type {
 import { ChildOutput } from './child-output.js';
 import { isErrno } from './errno.js';
 import { OomWatch } from './oom.js';
-import { hasProc, identityOf, type ProcessStat, statOf } from './proc.js';
+import { hasProc, identityOf, type ProcessStat, pidCursor, statOf } from './proc.js';
 import { isGroupOfZombies, signalGroup } from './process-group.js';
 import type { Lineage } from './sweep.js';
 import { Sweeper } from './sweeper.js';
@@ -39,6 +39,10 @@ const POLL_SHARE = 50;
 const POLL_MS_MAX = 1_000;
 /** A group of zombies is looked for at most so often; it means to read all of /proc. */
 const THOROUGH_POLLS_MAX = 32;
+
+const STARTS_MS = 8;
+/** Passes in a row that found nothing but may have missed something. */
+const SWEEPS_MAX = 4;
 
 /** Signals after which a stopped process needs SIGCONT to see them; SIGKILL needs none, SIGSTOP would be undone. */
 const WITHOUT_CONT = new Set(['SIGKILL', 'SIGSTOP', 'SIGCONT']);
@@ -94,14 +98,13 @@ export class ChildProcessSpawner implements ProcessSpawner {
     return child?.identity.startTime === startTime ? child : undefined;
   }
 
-  /** One start a turn: each stops the event loop for as long as fork(2) takes, and a hundred in a row would keep
-   *  everybody's PING waiting. */
+  /** So many starts a turn as fit into `STARTS_MS`: each stops the event loop for as long as fork(2) takes, and a hundred
+   *  in a row would keep everybody's PING waiting. */
   #next(): void {
-    const start = this.#waiting.shift();
-    this.#pausing = start !== undefined;
-    if (!start) return;
-    start();
-    this.#clock.soon(() => this.#next());
+    const endMs = this.#clock.now() + STARTS_MS;
+    this.#pausing = this.#waiting.length > 0;
+    while (this.#waiting.length > 0 && this.#clock.now() < endMs) this.#waiting.shift()?.();
+    if (this.#pausing) this.#clock.soon(() => this.#next());
   }
 
   #launch(spec: ProcessSpec, listener: ProcessListener): void {
@@ -176,17 +179,22 @@ export class ChildProcessSpawner implements ProcessSpawner {
     return thorough && (await isGroupOfZombies(group));
   }
 
+  /** Where strangers come and go while it looks, it looks again at once: the next start waits for it. */
   async #isSwept(child: Child): Promise<boolean> {
-    const { living, inGroup, complete } = await this.#sweeper.sweep(child.lineage);
-    if (complete && !inGroup) child.lineage = { ...child.lineage, group: undefined };
-    return complete && living.length === 0;
+    for (let tries = 1; ; tries += 1) {
+      const { living, inGroup, complete } = await this.#sweeper.sweep(child.lineage);
+      if (complete && !inGroup) child.lineage = { ...child.lineage, group: undefined };
+      if (complete || living.length > 0 || tries === SWEEPS_MAX) return complete && living.length === 0;
+    }
   }
 }
 
 function childOf(pid: number, stdin: Writable | null, { env }: ProcessSpec): Child {
   const identity = identityOf(pid);
   const tokenHash = env.SN_TOKEN === undefined ? undefined : systemRandom.hash(env.SN_TOKEN);
-  const lineage = { tokenHash, group: pid, startTime: identity.startTime };
+  const cursor = pidCursor();
+  const since = cursor && { ...cursor, last: pid - 1 };
+  const lineage = { tokenHash, group: pid, startTime: identity.startTime, since };
   return { identity, stdin, lineage, leaderGone: false, killed: false };
 }
 

@@ -58,5 +58,5 @@ async function kill(leftovers: readonly ChildRecord[], found: Set<string>): Prom
 /** The group is surely ours only while its leader lives. */
 function lineageOf({ identity, tokenHash }: ChildRecord): Lineage & { readonly tokenHash: string } {
   const leader = identity !== undefined && identity.startTime !== '' && isAlive(identity) ? identity.pid : undefined;
-  return { tokenHash, group: leader, startTime: identity?.startTime ?? '' };
+  return { tokenHash, group: leader, startTime: identity?.startTime ?? '', since: undefined };
 }

@@ -75,6 +75,42 @@ export function bootId(): string {
   return knownBootId;
 }
 
+/** How far the kernel has got with giving out pids. It goes round: after the largest comes the smallest free one. */
+export interface PidCursor {
+  /** The pid given out last, in this namespace. */
+  readonly last: number;
+  /** Pids given out since boot, at least: each process and each thread takes one. */
+  readonly given: number;
+  /** Pids that are taken now, at most. */
+  readonly taken: number;
+}
+
+/** [proc(5): loadavg, stat] undefined where that cannot be known. */
+export function pidCursor(): PidCursor | undefined {
+  const [, , , threads = '', last] = readProc('loadavg')?.split(/\s+/) ?? [];
+  const given = /^processes (\d+)$/m.exec(readProc('stat') ?? '')?.[1];
+  const cursor = { last: Number(last), given: Number(given), taken: Number(threads.split('/')[1]) };
+  return Object.values(cursor).every(Number.isSafeInteger) ? cursor : undefined;
+}
+
+/** Which pids can have been given out between two looks at the cursor. undefined: any. */
+export function pidsGiven(
+  from: PidCursor | undefined,
+  to: PidCursor | undefined,
+): ((pid: number) => boolean) | undefined {
+  if (from === undefined || to === undefined) return undefined;
+  // So many may have been given and so many passed over: less than a round, or nothing can be said.
+  if (to.given - from.given + to.taken >= pidMax() / 2) return undefined;
+  return from.last <= to.last ? (pid) => pid > from.last && pid <= to.last : (pid) => pid > from.last || pid <= to.last;
+}
+
+let knownPidMax: number | undefined;
+
+function pidMax(): number {
+  knownPidMax ??= Number(readProc('sys/kernel/pid_max') ?? 0);
+  return knownPidMax;
+}
+
 /** Who runs under this pid now. `startTime` is empty when that cannot be known. */
 export function identityOf(pid: number): ProcessIdentity {
   return { pid, startTime: statOf(pid)?.startTime ?? '', bootId: bootId() };

@@ -1,4 +1,13 @@
-import { allPids, environmentOf, isDead, type ProcessStat, stillLives } from './proc.js';
+import {
+  allPids,
+  environmentOf,
+  isDead,
+  type PidCursor,
+  type ProcessStat,
+  pidCursor,
+  pidsGiven,
+  stillLives,
+} from './proc.js';
 import { killOne } from './process-group.js';
 import { inTurns, ProcessTree, statsOf } from './process-tree.js';
 import { systemRandom } from './system-clock.js';
@@ -11,6 +20,8 @@ export interface Lineage {
   readonly group: number | undefined;
   /** When the leader began: nothing that came from it is older. Empty where that is not known. */
   readonly startTime: string;
+  /** The cursor of pids when it began: what came from it got its pid after that. undefined: not known. */
+  readonly since: PidCursor | undefined;
 }
 
 export interface SweepResult {
@@ -63,7 +74,8 @@ class Pass<L extends Lineage> {
   /** @returns Whether it has seen all there was. What ended before it was looked at may have left a child behind that
    *  is not in the list. */
   async look(): Promise<boolean> {
-    const pids = allPids().filter((pid) => pid !== process.pid && !this.#seen.has(pid));
+    const mayBeOurs = this.#mayBeOurs();
+    const pids = allPids().filter((pid) => pid !== process.pid && !this.#seen.has(pid) && mayBeOurs(pid));
     const stats = await statsOf(pids);
     const candidates = [...stats.values()].filter((stat) => !stat.kernel && this.#isYoung(stat));
     let complete = stats.size === pids.length;
@@ -91,6 +103,13 @@ class Pass<L extends Lineage> {
     return new Map(
       [...this.#found].map(([lineage, { living, inGroup }]) => [lineage, { living: [...living], inGroup, complete }]),
     );
+  }
+
+  /** Most of a machine is older than any child of ours, and need not be looked at. */
+  #mayBeOurs(): (pid: number) => boolean {
+    const now = pidCursor();
+    const given = [...this.#found.keys()].map(({ since }) => pidsGiven(since, now));
+    return (pid) => given.some((isGiven) => isGiven === undefined || isGiven(pid));
   }
 
   #isYoung({ startTime }: ProcessStat): boolean {

@@ -1,6 +1,7 @@
 import type { ProcessIdentity, ProcessUsage } from '../core/ports.js';
 import { isErrno } from './errno.js';
-import { allPids, hasProc, isDead, type ProcessStat } from './proc.js';
+import { hasProc, isDead, type ProcessStat } from './proc.js';
+import { ProcessCensus } from './process-census.js';
 import { figuresWithoutProc, type ProcessFigures, ProcessFiguresReader } from './process-figures.js';
 import { ProcessTree, statsOf } from './process-tree.js';
 
@@ -10,6 +11,7 @@ type Tree = ReadonlyMap<number, ProcessStat>;
 const NONE: Usages = new Map();
 
 const reader = new ProcessFiguresReader();
+const census = new ProcessCensus();
 let running: Promise<Usages> | undefined;
 
 /** What came from each leader as of the last sample, by its identity: the child of a parent that died is known by that
@@ -54,7 +56,7 @@ async function sampleTrees(leaders: readonly ProcessIdentity[]): Promise<Usages>
 async function treesOf(leaders: readonly ProcessIdentity[]): Promise<ReadonlyMap<number, readonly ProcessStat[]>> {
   let stats: ReadonlyMap<number, ProcessStat>;
   try {
-    stats = await statsOf(allPids());
+    stats = await census.look(new Map(leaders.map(({ pid, startTime }) => [pid, startTime])));
   } catch (error) {
     if (isErrno(error)) return new Map();
     throw error;
@@ -72,7 +74,21 @@ async function treesOf(leaders: readonly ProcessIdentity[]): Promise<ReadonlyMap
     trees.set(pid, [...found.values()]);
   }
   remembered = known;
-  return trees;
+  return withoutDead(trees);
+}
+
+/** A child that ended stays where it is until its parent waits for it, and the census does not look at it again. */
+async function withoutDead(
+  trees: ReadonlyMap<number, readonly ProcessStat[]>,
+): Promise<ReadonlyMap<number, readonly ProcessStat[]>> {
+  const below = [...trees].flatMap(([leader, tree]) => tree.map(({ pid }) => pid).filter((pid) => pid !== leader));
+  if (below.length === 0) return trees;
+  const now = await statsOf(new Set(below));
+  const lives = (leader: number, { pid }: ProcessStat) => {
+    const stat = now.get(pid);
+    return pid === leader || (stat !== undefined && !isDead(stat));
+  };
+  return new Map([...trees].map(([leader, tree]) => [leader, tree.filter((stat) => lives(leader, stat))]));
 }
 
 function isSame(before: ProcessStat, now: ProcessStat | undefined): boolean {

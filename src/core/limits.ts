@@ -36,8 +36,11 @@ export const LIMITS = {
   fetchBytesMax: 16_777_216,
   /** Longest `wait_ms` of a fetch. */
   fetchWaitMsMax: 3_600_000,
-  /** How often the clock of silences is looked at. Bounds the lateness of a detection. */
+  /** How often the clock of silences is looked at while somebody keeps others waiting, and at the most and least
+   *  otherwise: it comes when the next silence would be too long. */
   tickMs: 50,
+  idleTickMs: 500,
+  leastTickMs: 10,
   /** A tick this late means the node itself was stopped: silences are forgiven by as much. */
   loopLagMs: 250,
   /** Silence over so many keepalives or heartbeats ends a connection [MQTT-3.1.2-24]. */

@@ -38,6 +38,11 @@ export class Outbound {
     return this.#slow;
   }
 
+  /** Somebody waits for this peer, or did so lately. */
+  get isStalling(): boolean {
+    return this.#waiters.length > 0 || this.#stalledMs > 0;
+  }
+
   /** Looks at who waits for this peer. One that does not read must not hold up the broker for the others. */
   tick(elapsedMs: number): void {
     this.#stalledMs =

@@ -165,8 +165,10 @@ test('the stat of a process is read right whatever its name is', () => {
   expect(parseStat(`77 (a) S 1 (b) R ${fields}`)).toEqual({
     pid: 77,
     state: 'R',
+    parent: 4,
     group: 5,
     session: 6,
+    kernel: false,
     startTime: '22',
   });
   expect(parseStat('')).toBeUndefined();

@@ -4,9 +4,9 @@ import type { FakeProcess } from '../fixtures/fake-spawner.js';
 import type { VirtualClock } from '../fixtures/virtual-clock.js';
 
 /** How often a client pings, and the silence it is held to. */
-export const PING_MS = 2_000;
-export const SILENCE_MS = 3_000;
-/** From the limit to the tick that sees it, and what a stall before the last ping takes of it. */
+const PING_MS = 2_000;
+const SILENCE_MS = 3_000;
+/** From the limit to the tick that sees it. */
 const SLACK_MS = 100;
 
 /** A connection of a worker. What it pings is read by the node as soon as the node runs. */
@@ -17,11 +17,12 @@ export class WatchedChannel {
   lastSeenMs: number;
   readonly paused = false;
   readonly phase = 'open';
-  readonly outbound = { isOverfull: false, tick: () => undefined };
-  lastPingMs: number;
+  readonly outbound = { isOverfull: false, isStalling: false, tick: () => undefined };
+  /** When the node read its last ping. */
+  heardMs: number;
   /** It pings no more. */
   isHung = false;
-  /** For how long the node stood still since the last ping. */
+  /** For how long the node stood still since then. */
   stalledMs = 0;
   readonly #silent: (channel: WatchedChannel) => void;
 
@@ -29,7 +30,7 @@ export class WatchedChannel {
     this.id = id;
     this.process = process;
     this.lastSeenMs = nowMs;
-    this.lastPingMs = nowMs;
+    this.heardMs = nowMs;
     this.#silent = silent;
   }
 
@@ -86,9 +87,9 @@ export class WatchedChannels {
   /** Whoever hangs is found in time. */
   check(): void {
     const now = this.#clock.now();
-    for (const { id, lastPingMs, stalledMs } of this.#channels.values()) {
-      if (now - lastPingMs <= SILENCE_MS + stalledMs + SLACK_MS) continue;
-      throw new Error(`${id} is silent since ${lastPingMs} and was not judged`);
+    for (const { id, heardMs, stalledMs } of this.#channels.values()) {
+      if (now - heardMs <= SILENCE_MS + stalledMs + SLACK_MS) continue;
+      throw new Error(`${id} was heard last at ${heardMs} and was not judged`);
     }
   }
 
@@ -96,7 +97,7 @@ export class WatchedChannels {
   #pingAt(channel: WatchedChannel, atMs: number): void {
     this.#clock.after(Math.max(0, atMs - this.#clock.now()), () => {
       if (!this.#channels.has(channel.id) || channel.isHung || !channel.process.lives) return;
-      channel.lastPingMs = atMs;
+      channel.heardMs = this.#clock.now();
       channel.lastSeenMs = this.#clock.now();
       channel.stalledMs = 0;
       this.#pingAt(channel, atMs + PING_MS);

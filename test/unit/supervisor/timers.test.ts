@@ -1,0 +1,42 @@
+import { expect, test } from 'vitest';
+import type { Clock } from '../../../src/core/ports.js';
+import { Timers } from '../../../src/supervisor/timers.js';
+import { VirtualClock } from '../../fixtures/virtual-clock.js';
+
+/** A clock whose cancelled timers fire all the same. */
+function deafClock(clock: VirtualClock): Clock {
+  return {
+    now: () => clock.now(),
+    wallNow: () => clock.wallNow(),
+    after: (ms, run) => {
+      clock.after(ms, run);
+      return () => undefined;
+    },
+    every: (ms, run) => clock.every(ms, run),
+    soon: (run) => clock.soon(run),
+  };
+}
+
+test('a timer that is set again fires once, at its new time', () => {
+  const clock = new VirtualClock();
+  const timers = new Timers<'a'>(clock);
+  const fired: number[] = [];
+  timers.set('a', 10, () => fired.push(clock.now()));
+  clock.advance(5);
+  timers.set('a', 10, () => fired.push(clock.now()));
+  clock.advance(100);
+  expect(fired).toEqual([15]);
+});
+
+test('one that fires although it was cleared is not taken for the one set in its place', () => {
+  const clock = new VirtualClock();
+  const timers = new Timers<'a'>(deafClock(clock));
+  const fired: string[] = [];
+  timers.set('a', 10, () => fired.push('old'));
+  timers.clear('a');
+  timers.set('a', 20, () => fired.push('new'));
+  clock.advance(10);
+  timers.clearAll();
+  clock.advance(100);
+  expect(fired).toEqual([]);
+});
