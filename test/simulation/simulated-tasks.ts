@@ -8,11 +8,10 @@ export const TASKS = [taskIdOf('pool'), taskIdOf('lines'), taskIdOf('limits'), t
 export const [POOL, LINES, LIMITED] = TASKS;
 const [, , , JOB] = TASKS;
 export const MEMORY_LIMIT_KB = 1_000;
-export const READY_TIMEOUT_MS = 3_000;
 export const STALE_AFTER_MS = 4_000;
 
 const backoff = { initial_ms: 500, max_ms: 4_000, reset_ms: 1e9 };
-const common = { backoff, ready_timeout_ms: READY_TIMEOUT_MS, second_sig_duration: 2_000, heartbeat_interval: 2_000 };
+const common = { backoff, ready_timeout_ms: 3_000, second_sig_duration: 2_000, heartbeat_interval: 2_000 };
 
 export const FIELDS: Readonly<Record<string, Partial<TaskWire>>> = {
   [POOL]: { ...common, second_sig_duration: 0, backoff: { ...backoff, initial_ms: 0 } },

@@ -21,7 +21,6 @@ import {
   LINES,
   MEMORY_LIMIT_KB,
   POOL,
-  READY_TIMEOUT_MS,
   STALE_AFTER_MS,
   TASKS,
 } from './simulated-tasks.js';
@@ -316,6 +315,7 @@ export class Schedule {
   }
 
   #told(type: string, taskId: TaskId, instance: number, data: Record<string, unknown>): void {
+    if (type === 'ready') this.#trails.of(taskId, instance).lastPutMs = this.#clock.now();
     if (type === 'unkillable') this.#commands.unkillable.add(taskId);
     const record = this.#supervisor.record(taskId);
     if (record === undefined) return;
@@ -348,12 +348,11 @@ export class Schedule {
     if (taskId === LIMITED && status?.state === 'ready') this.#checkStale();
   }
 
-  /** One that puts nothing is found in time, which counts from ready: a late timer may have led to either. */
+  /** One that puts nothing is found in time. */
   #checkStale(): void {
-    const { lastPutMs, process, name } = this.#trails.of(LIMITED, 1);
-    const readyMs = (process?.spawnedAtMs ?? 0) + READY_TIMEOUT_MS;
-    const idleMs = this.#clock.now() - Math.max(lastPutMs, readyMs);
-    assert(idleMs <= STALE_AFTER_MS + 2 * LATE_MS, `${name} has put nothing for ${idleMs} ms`);
+    const { lastPutMs, name } = this.#trails.of(LIMITED, 1);
+    const idleMs = this.#clock.now() - lastPutMs;
+    assert(idleMs <= STALE_AFTER_MS + LATE_MS, `${name} has put nothing for ${idleMs} ms`);
   }
 
   /** Everything comes to rest: nobody waits, no process is left, no timer runs. */

@@ -28,6 +28,7 @@ export interface Trail {
   /** Of a job: where its grid began, and what was counted before. */
   grid: { originMs: number; runs: number; missed: number; failed: number } | undefined;
   startedAtMs: number;
+  /** Or since when it is ready. */
   lastPutMs: number;
   process: FakeProcess | undefined;
   /** What befell this generation that may be told as the cause of a restart. */
