@@ -40,7 +40,11 @@ const POLL_MS_MAX = 1_000;
 /** A group of zombies is looked for at most so often; it means to read all of /proc. */
 const THOROUGH_POLLS_MAX = 32;
 
+/** How long a turn may be held by starting processes. */
 const STARTS_MS = 8;
+const SHELL_SIGKILL = 137;
+/** Pids given to others between the fork of a child and our look at the cursor. */
+const PIDS_BEHIND_MAX = 10_000;
 /** Passes in a row that found nothing but may have missed something. */
 const SWEEPS_MAX = 4;
 
@@ -146,7 +150,9 @@ export class ChildProcessSpawner implements ProcessSpawner {
   /** The death of the leader, which 'exit' tells at once; 'close' would wait for whoever holds its pipes. */
   #exited(child: Child, { code, signal }: ProcessExit, listener: ProcessListener, drained: Promise<void>): void {
     child.leaderGone = true;
-    const oom = signal === 'SIGKILL' && !child.killed && this.#oom.explains();
+    // A shell around the program tells its death by SIGKILL as a code.
+    const killed = signal === 'SIGKILL' || code === SHELL_SIGKILL;
+    const oom = killed && !child.killed && this.#oom.explains();
     const exit = { code, signal, ...(oom && { oom }) };
     const ended = this.#end(child, () => listener.exited(exit));
     Promise.all([ended, drained]).then(() => {
@@ -193,7 +199,9 @@ function childOf(pid: number, stdin: Writable | null, { env }: ProcessSpec): Chi
   const identity = identityOf(pid);
   const tokenHash = env.SN_TOKEN === undefined ? undefined : systemRandom.hash(env.SN_TOKEN);
   const cursor = pidCursor();
-  const since = cursor && { ...cursor, last: pid - 1 };
+  // A cursor that is not about our pids, as in some containers, says nothing.
+  const isOurs = cursor !== undefined && cursor.last >= pid && cursor.last - pid < PIDS_BEHIND_MAX;
+  const since = isOurs ? { ...cursor, last: pid - 1 } : undefined;
   const lineage = { tokenHash, group: pid, startTime: identity.startTime, since };
   return { identity, stdin, lineage, leaderGone: false, killed: false };
 }

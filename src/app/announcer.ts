@@ -3,7 +3,7 @@ import { LIMITS } from '../core/limits.js';
 import type { Clock } from '../core/ports.js';
 import type { TaskId, Topics } from '../core/topics.js';
 import type { TaskStatus } from '../supervisor/status.js';
-import { statusToWire } from './status-wire.js';
+import { stateToWire } from './status-wire.js';
 
 const CAUSED_BY_CLIENTS = new Set([
   'refused',
@@ -45,7 +45,7 @@ export class Announcer {
   }
 
   taskState(status: TaskStatus): void {
-    const payload = JSON.stringify(statusToWire(status));
+    const payload = JSON.stringify(stateToWire(status));
     if (this.#lastState.get(status.taskId) === payload) return;
     this.#lastState.set(status.taskId, payload);
     this.#publish({ topic: this.#topics.state(status.taskId), payload, qos: 1, retain: true });

@@ -56,8 +56,12 @@ function* taskFaults({ tasks = [], workers = {}, queue = {}, limits = {} }: Conf
   const templates = new Map(Object.entries(workers));
   const seen = new Map<string, number>();
   const tasksMax = limits.tasks ?? LIMITS.tasksMax;
-  if (tasks.length > tasksMax) {
-    yield { path: ['tasks'], text: `expected at most ${tasksMax} (limits.tasks), got ${tasks.length}` };
+  const count = tasks.reduce((sum, { worker, instances }) => {
+    return sum + (instances ?? (worker === undefined ? undefined : templates.get(worker)?.instances) ?? 1);
+  }, 0);
+  if (count > tasksMax) {
+    const text = `expected at most ${tasksMax} (limits.tasks, each of \`instances\` counted), got ${count}`;
+    yield { path: ['tasks'], text };
   }
   for (const [index, task] of tasks.entries()) {
     const earlier = seen.get(task.task_id);

@@ -7,15 +7,13 @@ import type { TaskQueue } from '../queues/task-queue.js';
 import type { Qos } from '../transport/packet-type.js';
 import type { PutSink } from '../transport/ports.js';
 
-/** A sign of life through a put need not be told for each of a thousand puts. */
-const PUT_SEEN_MS = 250;
-
 export interface IntakePorts {
   readonly clock: Clock;
   readonly topics: Topics;
   readonly queues: Queues;
   publish(message: OutgoingMessage): void;
-  putSeen(taskId: TaskId): void;
+  /** @param instance Which worker put it; undefined: not known, or a net client */
+  putSeen(taskId: TaskId, instance: number | undefined): void;
   dropped(taskId: TaskId, data: Record<string, unknown>): void;
 }
 
@@ -29,7 +27,10 @@ export class TaskIntake implements PutSink {
   readonly #dataTopic: string;
   /** Of the last put. Monotonic, ms; undefined before the first. */
   lastPutMs: number | undefined;
-  #lastSeenMs = Number.NEGATIVE_INFINITY;
+  /** Each put is told to the supervisor, not only the first in a state. */
+  watchesPuts = false;
+  #isTold = false;
+  #closed = false;
   #droppedTold = 0;
   #tellingDrops = false;
 
@@ -40,15 +41,14 @@ export class TaskIntake implements PutSink {
     this.#dataTopic = ports.topics.data(taskId);
   }
 
-  put(payload: Uint8Array, qos: Qos, topic: string | undefined): undefined {
+  put(payload: Uint8Array, qos: Qos, topic: string | undefined, instance?: number): undefined {
     const { queues, clock } = this.#ports;
     const stored = queues.put(this.#queue, payload, topic);
     if (this.#queue.dropped > this.#droppedTold) this.#tellDropsSoon();
-    const now = clock.now();
-    this.lastPutMs = now;
-    if (now - this.#lastSeenMs >= PUT_SEEN_MS) {
-      this.#lastSeenMs = now;
-      this.#ports.putSeen(this.#taskId);
+    this.lastPutMs = clock.now();
+    if (this.watchesPuts || !this.#isTold) {
+      this.#isTold = true;
+      this.#ports.putSeen(this.#taskId, instance);
     }
     // Others see what came, also where the queue's policy had no room for it; a stopped task is silent.
     if (stored || this.#queue.accepting) {
@@ -60,7 +60,12 @@ export class TaskIntake implements PutSink {
   /** The task's state changed: its next put is told at once, and a stopped one takes none. */
   stateChanged(accepting: boolean): void {
     this.#queue.accepting = accepting;
-    this.#lastSeenMs = Number.NEGATIVE_INFINITY;
+    this.#isTold = false;
+  }
+
+  /** The task is removed: nothing more is told of it. */
+  close(): void {
+    this.#closed = true;
   }
 
   #tellDropsSoon(): void {
@@ -68,7 +73,7 @@ export class TaskIntake implements PutSink {
     this.#tellingDrops = true;
     const tell = () => {
       const { dropped, epoch, length } = this.#queue;
-      if (dropped === this.#droppedTold) {
+      if (this.#closed || dropped === this.#droppedTold) {
         this.#tellingDrops = false;
         return;
       }

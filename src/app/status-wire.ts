@@ -2,6 +2,14 @@ import { workerIdOf } from '../core/worker-key.js';
 import type { JobStatus, TaskStatus, WorkerStatus } from '../supervisor/status.js';
 
 /** A status as `m/state/<task>` shows it. */
+export function stateToWire(status: TaskStatus): Record<string, unknown> {
+  const { taskId, state, kind, sinceMs, job } = status;
+  if (job === undefined || state !== 'ready') return statusToWire(status);
+  // Each run of a job is another process: what is told of them all would be told for every one.
+  return { task_id: taskId, state, ts: sinceMs, kind, ...failureToWire(status) };
+}
+
+/** A status with all that is known of it. */
 export function statusToWire(status: TaskStatus): Record<string, unknown> {
   const { taskId, state, kind, generation, channels, sinceMs, workers } = status;
   return {
@@ -15,6 +23,12 @@ export function statusToWire(status: TaskStatus): Record<string, unknown> {
     ...standingToWire(status),
     ...(status.stderr === undefined ? {} : { stderr: status.stderr }),
   };
+}
+
+/** Why the last run of a job went wrong, where it did. */
+function failureToWire({ cause, exitCode, signal, rssKb, error, stderr }: TaskStatus): Record<string, unknown> {
+  if (cause === undefined) return {};
+  return { cause, exit_code: exitCode, signal, rss_kb: rssKb, error, stderr };
 }
 
 /** One worker of a pool, for `m/stat`. */

@@ -250,7 +250,7 @@ export class SuperNode {
       limits: this.#hubLimits(),
       liveness: {
         isProcess: (taskId) => supervisor.record(taskId)?.command !== undefined,
-        refusesCommands: (taskId) => supervisor.record(taskId)?.acceptTasks === false,
+        takesCommands: (taskId, worker) => supervisor.takesCommands(taskId, worker),
         register: (taskId) => this.#catalog.register(taskId),
         channelUp: (taskId, channelId, worker) => supervisor.channelUp(taskId, channelId, worker),
         channelDown: (taskId, channelId, how) => supervisor.channelDown(taskId, channelId, how),
@@ -278,24 +278,25 @@ export class SuperNode {
     };
   }
 
-  /** Bytes to all who take commands of a task: connections, and programs that read lines. */
+  /** Bytes to all who take commands of a task: its connections, or programs that read lines. */
   #send(taskId: TaskId, payload: Uint8Array): number {
-    let sent = this.#hub.send(taskId, payload);
-    const stdins = this.#stdins(taskId);
-    if (stdins.length > 0 && payload.includes(NEWLINE)) {
+    if (!this.#readsLines(taskId)) return this.#hub.send(taskId, payload);
+    if (payload.includes(NEWLINE)) {
       throw mismatch('SN_ERR_REQUEST', 'payload', 'one line, for a worker with stdin: lines', 'a line end in it');
     }
-    for (const { write } of stdins) if (write(Buffer.concat([payload, LINE_END])) === 'written') sent++;
-    return sent;
+    const line = Buffer.concat([payload, LINE_END]);
+    return this.#supervisor.stdins(taskId).filter(({ write }) => write(line) === 'written').length;
   }
 
-  #seats(taskId: TaskId): Seat[] {
-    const lines = this.#stdins(taskId).map(({ worker, name, write }) => stdinSeat(seatOwner(worker), name, write));
-    return [...this.#hub.seats(taskId), ...lines];
+  #seats(taskId: TaskId): readonly Seat[] {
+    if (!this.#readsLines(taskId)) return this.#hub.seats(taskId);
+    const stdins = this.#supervisor.stdins(taskId);
+    return stdins.map(({ worker, name, write }) => stdinSeat(seatOwner(worker), name, write));
   }
 
-  #stdins(taskId: TaskId) {
-    return this.#supervisor.record(taskId)?.acceptTasks === false ? [] : this.#supervisor.stdins(taskId);
+  /** Its workers get everything by their stdin, also where one of them connects. */
+  #readsLines(taskId: TaskId): boolean {
+    return this.#supervisor.record(taskId)?.stdin === 'lines';
   }
 
   /** A line of stdout that may answer a call. A late answer is no entry and no line of the log: it is counted, as one
@@ -309,8 +310,8 @@ export class SuperNode {
 
   #sampled(usage: ReadonlyMap<number, ProcessUsage>): void {
     this.#supervisor.usageSeen(usage);
-    for (const status of this.#supervisor.list()) {
-      this.#announcer.usage(status.taskId, () => this.#board.usage(status));
+    for (const taskId of this.#supervisor.taskIds()) {
+      this.#announcer.usage(taskId, () => this.#board.usage(this.#supervisor.status(taskId)));
     }
   }
 

@@ -58,8 +58,8 @@ export class SupervisorDesk implements SupervisorReport {
 
   /** An entry like a put at QoS 0, which is what a pipe is. The worker is kept from writing while the broker is behind
    *  with telling others. */
-  data({ taskId }: WorkerKey, line: Uint8Array): undefined | Promise<void> {
-    return this.#ports.catalog().sink(taskId).put(line, 0, undefined) ?? this.#ports.liveRoom();
+  data({ taskId, instance }: WorkerKey, line: Uint8Array): undefined | Promise<void> {
+    return this.#ports.catalog().sinkOf(taskId)?.put(line, 0, undefined, instance) ?? this.#ports.liveRoom();
   }
 
   answer(worker: WorkerKey, line: Uint8Array): undefined | 'taken' | Promise<void> {

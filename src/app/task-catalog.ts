@@ -92,6 +92,11 @@ export class TaskCatalog implements TaskControl, Records, Intake {
     return intake;
   }
 
+  /** Where the lines of a worker go as entries; undefined once its task is removed. */
+  sinkOf(taskId: TaskId): PutSink | undefined {
+    return this.#intakes.get(taskId);
+  }
+
   /** Makes sure the task exists: a net client named it.
    *  @throws SuperNodeError SN_ERR_TASK_UNKNOWN, SN_ERR_LIMIT, SN_ERR_CLOSING */
   register(taskId: TaskId): void {
@@ -124,8 +129,11 @@ export class TaskCatalog implements TaskControl, Records, Intake {
     const { taskId } = record;
     const queue = queues.open(taskId, record.queue);
     const known = this.#intakes.get(taskId);
-    const intake = known ?? new TaskIntake(taskId, queue, { ...this.#ports, putSeen: (id) => supervisor.putSeen(id) });
+    const intake =
+      known ??
+      new TaskIntake(taskId, queue, { ...this.#ports, putSeen: (id, instance) => supervisor.putSeen(id, instance) });
     intake.retainLast = record.retainLast;
+    intake.watchesPuts = record.staleAfterMs > 0;
     intake.stateChanged(supervisor.status(taskId).accepting);
     if (known) return;
     this.#intakes.set(taskId, intake);
@@ -140,6 +148,7 @@ export class TaskCatalog implements TaskControl, Records, Intake {
   /** The supervisor tells that a task is gone. */
   removed(taskId: TaskId): void {
     this.#auto.delete(taskId);
+    this.#intakes.get(taskId)?.close();
     this.#intakes.delete(taskId);
     this.#ports.queues.drop(taskId);
     this.#ports.changed();

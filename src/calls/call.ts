@@ -79,6 +79,10 @@ export class Call {
     this.#outcome = outcome;
   }
 
+  get taskId(): TaskId {
+    return this.#request.taskId;
+  }
+
   /** Lets its time run. */
   start(): void {
     const { timeoutMs, signal } = this.#request;

@@ -96,8 +96,11 @@ export class Calls {
     return { ...(this.#figures.get(taskId) ?? { inFlight: 0, total: 0, failed: 0 }) };
   }
 
-  /** The task is gone: its figures begin anew. */
+  /** The task is removed: its calls end, and its figures begin anew. */
   forget(taskId: TaskId): void {
+    for (const call of [...this.#calls.values()]) {
+      if (call.taskId === taskId) call.end(workerGone(call.seat.name, 'the task was removed'), 'cancel');
+    }
     this.#figures.delete(taskId);
   }
 

@@ -23,9 +23,14 @@ export function answerIn(line: Uint8Array): LineAnswer | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
   const { reply: callId, error, last, payload, payload_base64 }: Record<string, unknown> = { ...value };
   if (typeof callId !== 'string') return undefined;
-  if (error !== undefined) return { callId, kind: 'error', payload: bytesOf(error) };
-  const bytes = typeof payload_base64 === 'string' ? Buffer.from(payload_base64, 'base64') : bytesOf(payload);
-  return { callId, kind: last === true ? 'end' : 'part', payload: bytes };
+  try {
+    if (error !== undefined) return { callId, kind: 'error', payload: bytesOf(error) };
+    const bytes = typeof payload_base64 === 'string' ? Buffer.from(payload_base64, 'base64') : bytesOf(payload);
+    return { callId, kind: last === true ? 'end' : 'part', payload: bytes };
+  } catch (thrown) {
+    if (!(thrown instanceof RangeError)) throw thrown;
+    return { callId, kind: 'error', payload: Buffer.from('payload: expected JSON, got too much depth') };
+  }
 }
 
 /** The stdin of a worker as a place that takes calls.
@@ -56,7 +61,8 @@ function lineOf(value: object): Buffer {
   return Buffer.from(`${JSON.stringify(value)}\n`);
 }
 
-/** Text as it is, anything else as JSON; nothing is empty. */
+/** Text as it is, anything else as JSON; nothing is empty.
+ *  @throws RangeError for what nests too deeply to be written */
 function bytesOf(value: unknown): Buffer {
   return Buffer.from(typeof value === 'string' ? value : (JSON.stringify(value) ?? ''));
 }

@@ -64,9 +64,14 @@ export const LIMITS = {
   unkillableMs: 10_000,
   /** One line of a worker's output; the rest of a longer one is cut off and counted. */
   outputLineBytes: 1_048_576,
-  /** Lines a second one worker may put into the log; more are dropped and counted. */
+  /** What one worker may put into the log: so many lines and bytes at once, such as a dump of all stacks, and so many a
+   *  second after that; more are dropped and counted. */
+  outputLinesBurst: 2_000,
   outputLinesPerSecond: 200,
+  outputBytesBurst: 4_194_304,
   outputBytesPerSecond: 1_048_576,
+  /** Lines of one output handed on in one turn of the event loop; others have theirs between them. */
+  outputLinesPerTurn: 500,
   /** stderr lines kept to explain an exit. */
   lastStderrLines: 20,
   lastStderrLineChars: 500,

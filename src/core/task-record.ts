@@ -87,12 +87,9 @@ export function resolveRecord(
   const [program, ...args] = own.command ?? [];
   const backoff = { ...template?.backoff, ...wire.backoff };
   const queue = { ...queueDefaults, ...template?.queue, ...wire.queue };
-  const { exec_interval: execIntervalMs = 0, stdout = 'log' } = own;
-  const readyDefault = execIntervalMs > 0 || stdout === 'data' ? 'spawn' : 'connect';
-  if (execIntervalMs > 0 && own.ready === 'connect') {
-    throw mismatch('SN_ERR_REQUEST', 'ready', '"spawn", or none, with exec_interval', own.ready);
-  }
-  return {
+  const { exec_interval: execIntervalMs = 0, stdin = 'ignore', stdout = 'log' } = own;
+  const knowsNoMqtt = execIntervalMs > 0 || stdout === 'data' || stdin === 'lines';
+  const record: TaskRecord = {
     taskId,
     worker: wire.worker,
     command: program === undefined ? undefined : [program, ...args],
@@ -109,9 +106,9 @@ export function resolveRecord(
     execTimeoutMs: own.exec_timeout_ms ?? 0,
     memoryLimitKb: own.memory_limit_kb ?? 0,
     staleAfterMs: own.stale_after_ms ?? 0,
-    ready: own.ready ?? readyDefault,
+    ready: own.ready ?? (knowsNoMqtt ? 'spawn' : 'connect'),
     readyTimeoutMs: own.ready_timeout_ms ?? LIMITS.readyTimeoutMs,
-    stdin: own.stdin ?? 'ignore',
+    stdin,
     stdout,
     stderr: own.stderr ?? 'log',
     restart: own.restart ?? 'always',
@@ -127,6 +124,32 @@ export function resolveRecord(
     retainLast: own.retain_last ?? false,
     queue: queueBounds(queue),
   };
+  refuseNonsense(record);
+  return record;
+}
+
+/** What cannot be meant, said before it surprises at 3 am. */
+function refuseNonsense(record: TaskRecord): void {
+  const { command, execIntervalMs, instances, memoryLimitKb, ready, stdin, backoff } = record;
+  const ofProcess = {
+    exec_interval: execIntervalMs > 0,
+    memory_limit_kb: memoryLimitKb > 0,
+    stdin: stdin !== 'ignore',
+  };
+  const lost = Object.entries({ ...ofProcess, instances: instances > 1 }).find(([, isSet]) => isSet);
+  if (command === undefined && lost !== undefined) {
+    throw mismatch('SN_ERR_REQUEST', lost[0], 'none for a task of net clients, which has no command', 'one');
+  }
+  if (execIntervalMs > 0 && ready === 'connect') {
+    throw mismatch('SN_ERR_REQUEST', 'ready', '"spawn", or none, with exec_interval', ready);
+  }
+  if (execIntervalMs > 0 && instances > 1) {
+    throw mismatch('SN_ERR_REQUEST', 'instances', '1 with exec_interval: a job runs once in its time', instances);
+  }
+  if (backoff.maxMs < backoff.initialMs) {
+    const expected = `max_ms of at least initial_ms, which is ${backoff.initialMs}`;
+    throw mismatch('SN_ERR_REQUEST', 'backoff', expected, backoff.maxMs);
+  }
 }
 
 function queueBounds(wire: QueueFieldsWire): QueueBounds {

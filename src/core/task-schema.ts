@@ -21,6 +21,9 @@ export const SIGNALS = [
 ] as const;
 export type SignalName = (typeof SIGNALS)[number];
 
+/** A stop must end a process: these would only stop it, let it go on, or tell it nothing. */
+const FIRST_SIGNALS = SIGNALS.filter((name) => name !== 'SIGSTOP' && name !== 'SIGCONT' && name !== 'SIGWINCH');
+
 const QueueFields = {
   length: Type.Integer({
     minimum: 1,
@@ -82,7 +85,7 @@ const RunFields = {
   }),
   cwd: text('Working directory. Relative ones start at the config file.'),
   user: text('User name or `uid:gid` to run as; needs a node that runs as root.'),
-  first_sig: oneOf(SIGNALS, 'First signal of a stop, to the whole process group.', 'SIGTERM'),
+  first_sig: oneOf(FIRST_SIGNALS, 'First signal of a stop, to the whole process group.', 'SIGTERM'),
   second_sig_duration: milliseconds('Time between `first_sig` and SIGKILL.', LIMITS.secondSigMs),
   instances: Type.Integer({
     minimum: 1,
@@ -98,7 +101,7 @@ const RunFields = {
   accept_tasks: Type.Unsafe<boolean | 'yes' | 'no'>({
     anyOf: [{ type: 'boolean' }, { type: 'string', enum: ['yes', 'no'] }],
     description:
-      'Whether `m/cmd/<task>` and `send` reach the worker. Unset: they do when it subscribes to its commands.',
+      'Whether `m/cmd/<task>`, `send` and `call` reach the worker. Unset: they do when it subscribes to its commands.',
   }),
   exec_interval: zeroOrFrom(
     100,
@@ -118,7 +121,7 @@ const RunFields = {
   ),
   ready: oneOf(
     ['connect', 'spawn'],
-    'When the worker counts as ready: its channel is up, or its process runs (for programs that know no MQTT). Unset: `spawn` with `exec_interval` or `stdout: data`, else `connect`.',
+    'When the worker counts as ready: its channel is up, or its process runs (for programs that know no MQTT). Unset: `spawn` with `exec_interval`, `stdout: data` or `stdin: lines`, else `connect`.',
   ),
   ready_timeout_ms: milliseconds('Longest time from start to ready.', LIMITS.readyTimeoutMs, 1),
   stdin: oneOf(

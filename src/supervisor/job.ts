@@ -20,11 +20,14 @@ export class Job {
   #last: Omit<NonNullable<JobStatus['lastRun']>, 'stdout' | 'stderr'> | undefined;
   #lastOutput: WorkerRun | undefined;
   nextRunAtMs: number | undefined;
+  /** The run under way has missed a place, and that was told. */
+  isLate = false;
 
   /** A run begins. @param rerun It is the next one on the grid; otherwise a new grid begins with it. */
   begin(nowMs: number, intervalMs: number, rerun: boolean): void {
     this.#runs += 1;
     this.nextRunAtMs = undefined;
+    this.isLate = false;
     if (!rerun) {
       this.#originMs = nowMs;
       this.#place = 0;
@@ -36,7 +39,7 @@ export class Job {
     this.#missed += this.#place - due;
   }
 
-  /** The run is over: how long until the next one. Milliseconds. */
+  /** How long until the next place on the grid; those that passed since the last run began are missed. Milliseconds. */
   untilNext(nowMs: number, intervalMs: number): number {
     const passed = Math.max(this.#place, Math.floor((nowMs - this.#originMs) / intervalMs));
     this.#missed += passed - this.#place;

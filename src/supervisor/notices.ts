@@ -18,6 +18,7 @@ export interface NoticeFacts {
 export function noticeData(notice: Notice, facts: NoticeFacts, nowMs: number): Record<string, unknown> {
   switch (notice.type) {
     case 'started':
+    case 'run_late':
     case 'ready':
     case 'unkillable':
       return { generation: facts.generation, pid: facts.pid };

@@ -22,14 +22,21 @@ export class LineSplitter {
     this.#lineBytesMax = lineBytesMax;
   }
 
-  /** @param onLine Gets each finished line without its line end; the bytes are only good during the call. */
-  push(chunk: Uint8Array, onLine: (line: Uint8Array) => void): void {
+  /** @param onLine Gets each finished line without its line end; the bytes are only good during the call.
+   *  @param linesMax Ends after so many lines.
+   *  @returns How many bytes of the chunk it took: all, or up to the end of the last line. */
+  push(chunk: Uint8Array, onLine: (line: Uint8Array) => void, linesMax = Number.POSITIVE_INFINITY): number {
     let from = 0;
-    for (let at = chunk.indexOf(NEWLINE); at >= 0; at = chunk.indexOf(NEWLINE, from)) {
+    for (let lines = 0; lines < linesMax; lines += 1) {
+      const at = chunk.indexOf(NEWLINE, from);
+      if (at < 0) {
+        if (from < chunk.length) this.#keep(chunk.subarray(from));
+        return chunk.length;
+      }
       this.#finish(chunk.subarray(from, at), onLine);
       from = at + 1;
     }
-    if (from < chunk.length) this.#keep(chunk.subarray(from));
+    return from;
   }
 
   /** The stream is over: what is left is the last line. */
@@ -65,34 +72,42 @@ export class LineSplitter {
   }
 }
 
-/** Lets so many lines, and so many bytes, through in each second, and counts the rest. */
+/** What passes: so much a second, and after a quiet time so much at once. */
+export interface LineRates {
+  readonly linesPerSecond: number;
+  readonly linesBurst: number;
+  readonly bytesPerSecond: number;
+  readonly bytesBurst: number;
+}
+
+/** Lets lines through at a rate, and counts the rest: one bucket for lines and one for bytes, each filling by its rate
+ *  up to its burst. A worker that dies tells why in one burst. */
 export class LineBudget {
-  readonly #linesPerSecond: number;
-  readonly #bytesPerSecond: number;
+  readonly #rates: LineRates;
+  #lines = 0;
   #bytes = 0;
-  #windowStartMs = Number.NEGATIVE_INFINITY;
-  #used = 0;
+  /** Nothing came yet: the first line finds both buckets full. */
+  #lastMs = Number.NEGATIVE_INFINITY;
   #dropped = 0;
 
-  constructor(linesPerSecond: number, bytesPerSecond: number) {
-    this.#linesPerSecond = linesPerSecond;
-    this.#bytesPerSecond = bytesPerSecond;
+  constructor(rates: LineRates) {
+    this.#rates = rates;
   }
 
-  /** A line that alone is over the bytes of a second still passes as the first of one. */
+  /** A line that is larger than all its bucket still passes when that is full; what it took too much is filled first. */
   admit(nowMs: number, bytes: number): boolean {
-    if (nowMs - this.#windowStartMs >= 1_000) {
-      this.#windowStartMs = nowMs;
-      this.#used = 0;
-      this.#bytes = 0;
+    const { linesPerSecond, linesBurst, bytesPerSecond, bytesBurst } = this.#rates;
+    const seconds = (nowMs - this.#lastMs) / 1_000;
+    this.#lastMs = nowMs;
+    this.#lines = Math.min(linesBurst, this.#lines + seconds * linesPerSecond);
+    this.#bytes = Math.min(bytesBurst, this.#bytes + seconds * bytesPerSecond);
+    if (this.#lines < 1 || this.#bytes < Math.min(bytes, bytesBurst)) {
+      this.#dropped += 1;
+      return false;
     }
-    if (this.#used < this.#linesPerSecond && (this.#used === 0 || this.#bytes + bytes <= this.#bytesPerSecond)) {
-      this.#used += 1;
-      this.#bytes += bytes;
-      return true;
-    }
-    this.#dropped += 1;
-    return false;
+    this.#lines -= 1;
+    this.#bytes -= bytes;
+    return true;
   }
 
   /** Lines dropped since this was asked last. */

@@ -57,8 +57,9 @@ export class ProcessTask implements WorkerTask {
     this.#resize();
   }
 
+  /** Whether no process is there or planned, or only until a stop is through: the record may be exchanged. */
   get replaceable(): boolean {
-    return this.#workers.every((worker) => worker.replaceable);
+    return this.#workers.every(({ resting, next }) => resting || next === 'stop');
   }
 
   get resting(): boolean {
@@ -66,7 +67,7 @@ export class ProcessTask implements WorkerTask {
   }
 
   get removing(): boolean {
-    return this.#workers.some((worker) => worker.removing);
+    return this.#workers.some(({ next }) => next === 'remove');
   }
 
   start(): void {
@@ -107,11 +108,19 @@ export class ProcessTask implements WorkerTask {
     this.#workers.some((worker) => worker.channelDown(channelId, how));
   }
 
-  /** An entry was put; in a pool it does not say by whom, so it counts for all. */
-  putSeen(): void {
+  /** @param instance Who put it; undefined: not known, which counts for all */
+  putSeen(instance: number | undefined): void {
     if (this.#record.staleAfterMs === 0) return;
     const nowMs = this.#ports.clock.now();
-    for (const worker of this.#workers) worker.putSeen(nowMs);
+    for (const worker of this.#workers) {
+      if (instance === undefined || worker.instance === instance) worker.putSeen(nowMs);
+    }
+  }
+
+  /** Whether this start of this worker is there to work: not gone, and not on its way out. */
+  works({ instance, generation }: Omit<WorkerKey, 'taskId'>): boolean {
+    const worker = this.#workers.find((one) => one.instance === instance);
+    return worker?.run?.generation === generation && worker.works;
   }
 
   /** The processes that live now. */
@@ -154,7 +163,7 @@ export class ProcessTask implements WorkerTask {
   changed(): void {
     if (this.#workers.length === 0) return;
     const status = this.status();
-    const text = JSON.stringify(status);
+    const text = JSON.stringify(status, withoutOutput);
     if (text === this.#published) return;
     this.#published = text;
     try {
@@ -177,4 +186,9 @@ export class ProcessTask implements WorkerTask {
       this.#workers.push(new ProcessWorker(instance, this, this.#ports));
     }
   }
+}
+
+/** Lines that were written do not change by themselves, and there are many. */
+function withoutOutput(key: string, value: unknown): unknown {
+  return key === 'stderr' || key === 'stdout' ? undefined : value;
 }

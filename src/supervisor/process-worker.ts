@@ -1,21 +1,22 @@
 import { asSuperNodeError } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
-import type { ChildRecord, ProcessListener, ProcessUsage, WriteResult } from '../core/ports.js';
-import { argvOf, type OutputUse, type TaskRecord } from '../core/task-record.js';
+import type { ProcessListener, ProcessUsage, WriteResult } from '../core/ports.js';
+import type { TaskRecord } from '../core/task-record.js';
 import { type WorkerKey, workerIdOf } from '../core/worker-key.js';
 import { WORKER_TOKEN_PREFIX } from '../core/worker-token.js';
 import { Answers } from './answers.js';
 import { Job } from './job.js';
 import type { RestartBudget } from './restart-budget.js';
 import { sameText } from './same-text.js';
-import type { ShownState, SupervisorPorts, WorkerStatus } from './status.js';
+import { type SupervisorPorts, shownState, type WorkerStatus } from './status.js';
 import { Timers } from './timers.js';
 import { step } from './worker-machine.js';
 import { WorkerPast } from './worker-past.js';
-import { WorkerRun } from './worker-run.js';
+import { specOf, WorkerRun } from './worker-run.js';
 import {
   type AnsweredCommand,
   NEW_WORKER,
+  type Next,
   type Notice,
   type RestartCause,
   type TimerName,
@@ -25,6 +26,8 @@ import {
 } from './worker-states.js';
 
 const TOKEN_BYTES = 24;
+/** Timers that end a worker because nothing was heard of it. */
+const OF_SILENCE: ReadonlySet<TimerName> = new Set(['stale', 'channelGrace', 'readyTimeout']);
 
 /** What a worker has of its task. */
 export interface WorkerTask {
@@ -60,22 +63,24 @@ export class ProcessWorker {
     this.instance = instance;
     this.#task = task;
     this.#ports = ports;
-    this.#timers = new Timers(ports.clock);
+    this.#timers = new Timers(ports.clock, OF_SILENCE);
     this.#sinceMs = ports.clock.wallNow();
   }
 
-  /** Whether no process is there or planned, or only until a stop is through: the record may be exchanged. */
-  get replaceable(): boolean {
-    return this.resting || ('next' in this.#worker && this.#worker.next.do === 'stop');
-  }
-
+  /** Whether no process is there or planned. */
   get resting(): boolean {
     const { name } = this.#worker;
     return this.#run === undefined && name !== 'backoff' && name !== 'waiting';
   }
 
-  get removing(): boolean {
-    return 'next' in this.#worker && this.#worker.next.do === 'remove';
+  /** What follows when the process that is being ended is gone. */
+  get next(): Next['do'] | undefined {
+    return 'next' in this.#worker ? this.#worker.next.do : undefined;
+  }
+
+  /** It has a process that is meant to work. */
+  get works(): boolean {
+    return this.#worker.name === 'ready' || this.#worker.name === 'starting';
   }
 
   /** The start that lives now. */
@@ -103,8 +108,7 @@ export class ProcessWorker {
   /** Writes to the stdin of the process, while it is meant to work. */
   write(line: Uint8Array): WriteResult {
     const identity = this.#run?.identity;
-    const { name } = this.#worker;
-    if (identity === undefined || (name !== 'ready' && name !== 'starting')) return 'gone';
+    if (identity === undefined || !this.works) return 'gone';
     return this.#ports.spawner.write(identity, line);
   }
 
@@ -152,11 +156,11 @@ export class ProcessWorker {
 
   status(): WorkerStatus {
     const run = this.#run;
-    const { next } = { next: undefined, ...this.#worker };
+    const next = 'next' in this.#worker ? this.#worker.next : undefined;
     const cause = next?.do === 'restart' ? next.cause : this.#past.cause;
     return {
       instance: this.instance,
-      state: this.#shownState(),
+      state: shownState(this.#worker),
       generation: this.#worker.generation,
       ...(run?.identity && { pid: run.identity.pid }),
       ...(cause && { cause }),
@@ -173,19 +177,12 @@ export class ProcessWorker {
   dispose(): void {
     this.#over = true;
     this.#timers.clearAll();
-    const what = this.#id;
-    for (const command of ['stop', 'restart', 'remove'] as const) this.#answers.settle(command, 'closing', what);
+    for (const command of ['stop', 'restart', 'remove'] as const) this.#answers.settle(command, 'closing', this.#id);
   }
 
   get #id(): string {
     const { taskId, instances } = this.#task.record;
     return workerIdOf(taskId, this.instance, instances);
-  }
-
-  #shownState(): ShownState {
-    const worker = this.#worker;
-    if (worker.name === 'waiting') return 'ready';
-    return worker.name === 'starting' && worker.rerun ? 'ready' : worker.name;
   }
 
   /** Effects can lead back here, such as a closed channel; what they tell waits for its turn. */
@@ -205,12 +202,12 @@ export class ProcessWorker {
     const isLate = 'generation' in event && event.generation !== this.#run?.generation;
     this.#note(event);
     const { name, next } = { next: undefined, ...this.#worker };
-    const before = this.#shownState();
+    const before = shownState(this.#worker);
     const { record, restarts } = this.#task;
     const chance = this.#ports.random.fraction();
     const { worker, effects } = step(this.#worker, event, record, chance, this.#past.ranMs, restarts.waitMs());
     this.#worker = worker;
-    if (this.#shownState() !== before) this.#sinceMs = this.#ports.clock.wallNow();
+    if (shownState(this.#worker) !== before) this.#sinceMs = this.#ports.clock.wallNow();
     if (worker.name === 'stopped') this.#past.cause = undefined;
     // A command took the place of a restart by policy, which gives back what it took.
     if (name === 'backoff' && worker.name !== 'backoff' && event.type !== 'backoff') restarts.refund();
@@ -254,6 +251,9 @@ export class ProcessWorker {
       case 'awaitNextRun':
         this.#awaitNextRun(effect.cause, effect.failed);
         break;
+      case 'missRun':
+        this.#setNextRun();
+        break;
       case 'closeChannels':
         if (this.#run?.generation === effect.generation) this.#run.channels.clear();
         this.#ports.report.closeChannels(this.#key(effect.generation));
@@ -261,17 +261,17 @@ export class ProcessWorker {
       case 'tell':
         this.#count(effect.notice);
         break;
-      case 'answer':
-      case 'forget':
-        break;
     }
   }
 
   #announce(effect: WorkerEffect): void {
     if (effect.do === 'tell') this.#tell(effect.notice);
+    else if (effect.do === 'missRun') this.#tellLate();
     else if (effect.do === 'answer') this.#answers.settle(effect.command, effect.outcome, this.#id);
     else if (effect.do === 'forget') {
       this.dispose();
+      // A task of the same name may follow, and these lines are none of its own.
+      this.#past.endedRun?.mute();
       this.#task.forgotten(this);
     }
   }
@@ -289,19 +289,15 @@ export class ProcessWorker {
     this.#job = record.execIntervalMs > 0 ? (this.#job ?? new Job()) : undefined;
     const rerun = this.#worker.name === 'starting' && this.#worker.rerun;
     this.#job?.begin(clock.now(), record.execIntervalMs, rerun);
-    const argv = argvOf(record);
+    this.#setNextRun();
     let isInJournal = false;
     try {
-      if (argv === undefined) throw new Error(`task ${record.taskId}: expected a command, got none`);
-      const env = this.#ports.environment(record, run.key, token);
-      journal?.spawning(childOf(run));
+      const spec = specOf(record, this.#ports.environment(record, run.key, token));
+      journal?.spawning(run.child());
       isInJournal = true;
-      const { cwd, user } = record;
-      const stdin = record.stdin === 'lines' ? 'pipe' : 'ignore';
-      const stdout = record.stdin === 'lines' ? 'pipe' : pipeOr(record.stdout);
-      spawner.spawn({ argv, env, cwd, user, stdin, stdout, stderr: pipeOr(record.stderr) }, this.#listener(run));
+      spawner.spawn(spec, this.#listener(run));
     } catch (thrown) {
-      if (isInJournal) this.#guard(() => journal?.gone(childOf(run)));
+      if (isInJournal) this.#guard(() => journal?.gone(run.child()));
       this.#dispatch({ type: 'spawnFailed', generation, message: asSuperNodeError(thrown).message });
     }
   }
@@ -312,16 +308,16 @@ export class ProcessWorker {
     return {
       spawned: (identity) => {
         run.started(identity);
-        this.#guard(() => journal?.spawned(childOf(run)));
+        this.#guard(() => journal?.spawned(run.child()));
         this.#dispatch({ type: 'spawned', generation });
       },
       failed: (error) => {
-        this.#guard(() => journal?.gone(childOf(run)));
+        this.#guard(() => journal?.gone(run.child()));
         this.#dispatch({ type: 'spawnFailed', generation, message: error.message });
       },
       exited: (exit) => this.#dispatch({ type: 'exited', generation, exit }),
       gone: (exit) => {
-        this.#guard(() => journal?.gone(childOf(run)));
+        this.#guard(() => journal?.gone(run.child()));
         this.#dispatch({ type: 'gone', generation, exit });
       },
       output: (stream, chunk) => this.#guard(() => run.output(stream, chunk)),
@@ -356,11 +352,16 @@ export class ProcessWorker {
   #awaitNextRun(cause: RestartCause, failed: boolean): void {
     const job = this.#job;
     if (job === undefined) return;
-    const { clock } = this.#ports;
     job.ended(this.#past, cause, failed);
-    const ms = job.untilNext(clock.now(), this.#task.record.execIntervalMs);
-    job.nextRunAtMs = clock.wallNow() + ms;
-    this.#setTimer('nextRun', ms);
+    if (!failed) this.#past.cause = undefined;
+    job.nextRunAtMs = this.#ports.clock.wallNow() + this.#setNextRun();
+  }
+
+  /** @returns How long until the next place on the grid. Milliseconds. */
+  #setNextRun(): number {
+    const ms = this.#job?.untilNext(this.#ports.clock.now(), this.#task.record.execIntervalMs) ?? 0;
+    if (this.#job) this.#setTimer('nextRun', ms);
+    return ms;
   }
 
   #count(notice: Notice): void {
@@ -373,6 +374,13 @@ export class ProcessWorker {
     const told = this.#past.told(notice, this.#worker.generation, this.#run, this.#ports.clock.wallNow());
     const data = instances > 1 ? { worker_id: this.#id, ...told } : told;
     this.#ports.report.event(notice.type, taskId, data);
+  }
+
+  /** Once in a run: that it takes so long may be all that is known of a job that hangs. */
+  #tellLate(): void {
+    if (!this.#job || this.#job.isLate) return;
+    this.#job.isLate = true;
+    this.#tell({ type: 'run_late' });
   }
 
   #tellGone(run: WorkerRun | undefined, why: string): void {
@@ -388,13 +396,4 @@ export class ProcessWorker {
       return undefined;
     }
   }
-}
-
-function childOf({ key, tokenHash, identity }: WorkerRun): ChildRecord {
-  const { taskId, generation } = key;
-  return { taskId, generation, tokenHash, identity };
-}
-
-function pipeOr(use: OutputUse): 'pipe' | 'ignore' {
-  return use === 'ignore' ? 'ignore' : 'pipe';
 }

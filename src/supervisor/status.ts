@@ -57,6 +57,11 @@ interface Standing {
 /** What people see: a job between its runs is ready. */
 export type ShownState = Exclude<WorkerState['name'], 'waiting'>;
 
+export function shownState(worker: WorkerState): ShownState {
+  if (worker.name === 'waiting') return 'ready';
+  return worker.name === 'starting' && worker.rerun ? 'ready' : worker.name;
+}
+
 /** One worker of a task. */
 export interface WorkerStatus extends Standing {
   readonly instance: number;

@@ -35,8 +35,12 @@ export class Supervisor {
   start(record: TaskRecord): void {
     this.#refuseWhenClosing();
     const task = this.#tasks.get(record.taskId);
-    if (task?.kind === 'process' && task.removing) task.successor = record;
-    else this.#fit(task, record).start();
+    if (task?.kind === 'process' && task.removing) {
+      this.#refuseTooMany(record);
+      task.successor = record;
+    } else {
+      this.#fit(task, record).start();
+    }
   }
 
   /** Makes a task known without starting anything: a net task that registers by itself. No-op for one that is known.
@@ -86,6 +90,10 @@ export class Supervisor {
     return this.#task(taskId).status();
   }
 
+  taskIds(): TaskId[] {
+    return Array.from(this.#tasks.values(), ({ taskId }) => taskId);
+  }
+
   list(): TaskStatus[] {
     return Array.from(this.#tasks.values(), (task) => task.status());
   }
@@ -117,8 +125,10 @@ export class Supervisor {
     if (task?.kind === 'net') task.report(channelId, word);
   }
 
-  putSeen(taskId: TaskId): void {
-    this.#tasks.get(taskId)?.putSeen();
+  /** An entry was put.
+   *  @param instance By which worker; undefined: not known, which counts for all */
+  putSeen(taskId: TaskId, instance?: number): void {
+    this.#tasks.get(taskId)?.putSeen(instance);
   }
 
   /** The processes of all workers that live now. */
@@ -131,10 +141,19 @@ export class Supervisor {
     for (const task of this.#processTasks()) task.usageSeen(usage);
   }
 
+  /** Whether commands and calls may go to the workers of a task.
+   *  @param worker One with a process, which must not be on its way out; undefined for a net client */
+  takesCommands(taskId: TaskId, worker: Omit<WorkerKey, 'taskId'> | undefined): boolean {
+    const task = this.#tasks.get(taskId);
+    if (task === undefined || task.record.acceptTasks === false) return false;
+    return task.kind === 'net' ? !task.resting : worker !== undefined && task.works(worker);
+  }
+
   /** The stdins of a task's workers that take lines. */
   stdins(taskId: TaskId): WorkerStdin[] {
     const task = this.#tasks.get(taskId);
-    return task?.kind === 'process' ? task.stdins() : [];
+    if (task?.kind !== 'process' || task.record.acceptTasks === false) return [];
+    return task.stdins().filter(({ worker }) => task.works(worker));
   }
 
   /** Stops every worker, all at once. Resolves when they are gone, or when the slowest had its `secondSigMs` and

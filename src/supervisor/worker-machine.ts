@@ -108,8 +108,9 @@ function starting(worker: Starting, event: WorkerEvent, context: Context): Step 
     case 'channelGrace':
     case 'stale':
     case 'stable':
-    case 'nextRun':
       return ignored(worker);
+    case 'nextRun':
+      return { worker, effects: [{ do: 'missRun' }] };
   }
 }
 
@@ -170,8 +171,9 @@ function ready(worker: Ready, event: WorkerEvent, context: Context): Step {
     case 'backoff':
     case 'kill':
     case 'unkillable':
-    case 'nextRun':
       return ignored(worker);
+    case 'nextRun':
+      return { worker, effects: [{ do: 'missRun' }] };
   }
 }
 

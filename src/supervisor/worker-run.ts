@@ -1,6 +1,6 @@
 import { LIMITS } from '../core/limits.js';
-import type { ProcessIdentity, ProcessUsage } from '../core/ports.js';
-import type { OutputUse, TaskRecord } from '../core/task-record.js';
+import type { ChildRecord, ProcessIdentity, ProcessSpec, ProcessUsage } from '../core/ports.js';
+import { argvOf, type OutputUse, type TaskRecord } from '../core/task-record.js';
 import type { WorkerKey } from '../core/worker-key.js';
 import { LineBudget, LineSplitter, lineText } from './output-lines.js';
 import type { OutputStream, SupervisorPorts } from './status.js';
@@ -31,8 +31,16 @@ export class WorkerRun {
     stdout: new LineSplitter(LIMITS.outputLineBytes),
     stderr: new LineSplitter(LIMITS.outputLineBytes),
   };
-  readonly #budget = new LineBudget(LIMITS.outputLinesPerSecond, LIMITS.outputBytesPerSecond);
+  readonly #budget = new LineBudget({
+    linesPerSecond: LIMITS.outputLinesPerSecond,
+    linesBurst: LIMITS.outputLinesBurst,
+    bytesPerSecond: LIMITS.outputBytesPerSecond,
+    bytesBurst: LIMITS.outputBytesBurst,
+  });
   readonly #tails: Record<OutputStream, Uint8Array[]> = { stdout: [], stderr: [] };
+  /** Of a chunk whose lines did not fit into one turn. */
+  readonly #unfinished: Record<OutputStream, Promise<void> | undefined> = { stdout: undefined, stderr: undefined };
+  #muted = false;
   #cutTold = 0;
   #lossToldMs = Number.NEGATIVE_INFINITY;
 
@@ -53,6 +61,12 @@ export class WorkerRun {
     this.#startedMs = this.#ports.clock.now();
   }
 
+  /** As the journal keeps it. */
+  child(): ChildRecord {
+    const { key, tokenHash, identity } = this;
+    return { taskId: key.taskId, generation: key.generation, tokenHash, identity };
+  }
+
   /** For how long the process runs, or ran until now. Milliseconds. */
   ranMs(): number {
     return this.#startedMs === undefined ? 0 : this.#ports.clock.now() - this.#startedMs;
@@ -60,13 +74,34 @@ export class WorkerRun {
 
   /** A promise: what came has not found its place yet, and no more is to be read until it has. */
   output(stream: OutputStream, chunk: Uint8Array): undefined | Promise<void> {
-    return this.#lines(stream, (onLine) => this.#splitters[stream].push(chunk, onLine));
+    const before = this.#unfinished[stream];
+    const { taken, wait } = before ? { taken: 0, wait: before } : this.#some(stream, chunk);
+    if (taken === chunk.length) return wait;
+    // Short lines come by the ten thousand in one chunk; others have their turn between them.
+    const rest = this.#rest(stream, Uint8Array.from(chunk.subarray(taken)), wait);
+    this.#unfinished[stream] = rest;
+    rest.then(() => {
+      if (this.#unfinished[stream] === rest) this.#unfinished[stream] = undefined;
+    });
+    return rest;
   }
 
-  /** Ends the unfinished lines and tells what was left out. */
+  /** The outputs are through: ends the unfinished lines and tells what was left out. */
   flush(): void {
-    for (const stream of STREAMS) this.#lines(stream, (onLine) => this.#splitters[stream].flush(onLine));
-    this.#tellLoss();
+    for (const stream of STREAMS) {
+      const end = () => {
+        this.#lines((onLine) => this.#splitters[stream].flush((line) => onLine(stream, line)));
+        this.#tellLoss();
+      };
+      const unfinished = this.#unfinished[stream];
+      if (unfinished === undefined) end();
+      else unfinished.then(end);
+    }
+  }
+
+  /** The task is gone: what still comes is nobody's. */
+  mute(): void {
+    this.#muted = true;
   }
 
   /** The last lines of an output: always of stderr, which explains an exit; of stdout for a job. */
@@ -74,13 +109,42 @@ export class WorkerRun {
     return this.#tails[stream].map((line) => lineText(line).slice(0, LIMITS.lastStderrLineChars));
   }
 
-  #lines(stream: OutputStream, feed: (onLine: (line: Uint8Array) => void) => void): undefined | Promise<void> {
+  #some(stream: OutputStream, chunk: Uint8Array): { taken: number; wait: undefined | Promise<void> } {
+    let taken = 0;
+    const wait = this.#lines((onLine) => {
+      taken = this.#splitters[stream].push(chunk, (line) => onLine(stream, line), LIMITS.outputLinesPerTurn);
+    });
+    return { taken, wait };
+  }
+
+  async #rest(stream: OutputStream, chunk: Uint8Array, before: undefined | Promise<void>): Promise<void> {
+    await before;
+    for (let from = 0; from < chunk.length && !this.#muted; ) {
+      await new Promise<void>((resolve) => this.#ports.clock.soon(resolve));
+      const { taken, wait } = this.#some(stream, chunk.subarray(from));
+      from += taken;
+      await wait;
+    }
+  }
+
+  #lines(feed: (onLine: (stream: OutputStream, line: Uint8Array) => void) => void): undefined | Promise<void> {
     const waits: Promise<void>[] = [];
-    feed((line) => {
-      const wait = this.#line(stream, line);
+    feed((stream, line) => {
+      const wait = this.#guarded(stream, line);
       if (wait !== undefined) waits.push(wait);
     });
     return waits.length === 0 ? undefined : Promise.allSettled(waits).then(ignore);
+  }
+
+  /** A line that cannot be handed on must not take the next ones with it. */
+  #guarded(stream: OutputStream, line: Uint8Array): undefined | Promise<void> {
+    if (this.#muted) return undefined;
+    try {
+      return this.#line(stream, line);
+    } catch (error) {
+      this.#ports.log.error({ task_id: this.key.taskId, err: error }, 'a line of output could not be handed on');
+      return undefined;
+    }
   }
 
   #line(stream: OutputStream, line: Uint8Array): undefined | Promise<void> {
@@ -127,4 +191,26 @@ export class WorkerRun {
 
 function ignore(): void {
   // Only that they are through matters, not what came of each.
+}
+
+/** What is started for a record. */
+export function specOf(record: TaskRecord, env: Readonly<Record<string, string>>): ProcessSpec {
+  const { taskId, cwd, user, stdin, stdout, stderr } = record;
+  const argv = argvOf(record);
+  if (argv === undefined) throw new Error(`task ${taskId}: expected a command, got none`);
+  const reads = stdin === 'lines';
+  return {
+    argv,
+    env,
+    cwd,
+    user,
+    stdin: reads ? 'pipe' : 'ignore',
+    // Answers come on stdout, whatever becomes of the other lines.
+    stdout: reads ? 'pipe' : pipeOr(stdout),
+    stderr: pipeOr(stderr),
+  };
+}
+
+function pipeOr(use: OutputUse): 'pipe' | 'ignore' {
+  return use === 'ignore' ? 'ignore' : 'pipe';
 }

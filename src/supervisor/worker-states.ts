@@ -115,7 +115,7 @@ export type Outcome = 'done' | 'superseded' | 'unkillable';
 
 /** What people are told in `m/event`. */
 export type Notice =
-  | { readonly type: 'started' | 'ready' | 'stopped' | 'exited' | 'unkillable' | 'spawn_error' }
+  | { readonly type: 'started' | 'ready' | 'stopped' | 'exited' | 'unkillable' | 'spawn_error' | 'run_late' }
   | { readonly type: 'restarting'; readonly cause: RestartCause; readonly delayMs: number }
   /** A run of a job went wrong; the next one comes in its time. */
   | { readonly type: 'run_failed'; readonly cause: RestartCause }
@@ -131,6 +131,8 @@ export type WorkerEffect =
   | { readonly do: 'clearTimers' }
   /** Keeps what the run of a job came to, and sets the timer of the next one on its grid. */
   | { readonly do: 'awaitNextRun'; readonly cause: RestartCause; readonly failed: boolean }
+  /** The time of the next run has come while this one is under way. */
+  | { readonly do: 'missRun' }
   /** Closes what connections this generation still holds; they are not to count as failures. */
   | { readonly do: 'closeChannels'; readonly generation: number }
   | { readonly do: 'tell'; readonly notice: Notice }

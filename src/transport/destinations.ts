@@ -8,7 +8,7 @@ import {
   WORKER_REPORTS,
   type WorkerReport,
 } from '../core/topics.js';
-import type { Channel } from './channel.js';
+import type { Channel, Identity } from './channel.js';
 import type { Destination } from './channel-host.js';
 import type { Members } from './members.js';
 import type { Qos } from './packet-type.js';
@@ -112,7 +112,10 @@ export class Destinations {
   #put(topic: string, taskId: TaskId): Destination {
     try {
       const sink = this.#ports.intake.sink(taskId);
-      return { kind: 'node', accept: (_channel, payload, qos) => sink.put(payload, qos, undefined) };
+      return {
+        kind: 'node',
+        accept: ({ identity }, payload, qos) => sink.put(payload, qos, undefined, instanceOf(identity)),
+      };
     } catch (thrown) {
       const error = asSuperNodeError(thrown);
       return this.#refusal(topic, error.code, error.message);
@@ -171,6 +174,10 @@ function taken(act: (channel: Channel, payload: Buffer) => void): Destination {
       return undefined;
     },
   };
+}
+
+function instanceOf(identity: Identity): number | undefined {
+  return identity.role === 'worker' ? identity.instance : undefined;
 }
 
 function isReport(word: string): word is WorkerReport {

@@ -9,8 +9,9 @@ import type { Subscription } from './subscribe-packet.js';
 /** What the transport tells the supervisor about connections, and asks it. */
 export interface Liveness {
   isProcess(taskId: TaskId): boolean;
-  /** The task refuses commands to its workers, by its record. */
-  refusesCommands(taskId: TaskId): boolean;
+  /** Whether commands and calls may go to the workers of a task: its record says so, and it is not stopped.
+   *  @param worker One with a process, which must not be on its way out; undefined for a net client */
+  takesCommands(taskId: TaskId, worker: Pick<WorkerKey, 'instance' | 'generation'> | undefined): boolean;
   /** Makes sure the task exists, creating a task of net clients where that is allowed.
    *  @throws SuperNodeError SN_ERR_TASK_UNKNOWN, SN_ERR_LIMIT */
   register(taskId: TaskId): void;
@@ -26,8 +27,9 @@ export interface Liveness {
 
 export interface PutSink {
   /** Takes one entry; the bytes are valid only during the call. Undefined: it is in the queue, or dropped by the
-   *  task's policy and counted; a promise: it will be. */
-  put(payload: Uint8Array, qos: Qos, topic: string | undefined): undefined | Promise<void>;
+   *  task's policy and counted; a promise: it will be.
+   *  @param instance Which worker of the task puts it, where it has shown its token */
+  put(payload: Uint8Array, qos: Qos, topic: string | undefined, instance?: number): undefined | Promise<void>;
 }
 
 export interface Intake {

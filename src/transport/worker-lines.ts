@@ -46,16 +46,19 @@ export class WorkerLines {
   /** Who wants what goes to this topic, and has room for it. */
   #listeners(taskId: TaskId, topic: string): Channel[] {
     const { topics, liveness, members, channels } = this.#ports;
-    if (liveness.refusesCommands(taskId)) return [];
     // One that does not read what it got already is not there for more.
     const ready = (channel: Channel) => !channel.destroyed && !channel.outbound.isFull;
     if (liveness.isProcess(taskId)) {
       // What is for a process is for those who showed its token, whatever others subscribe to.
       return members
         .channelsOf(taskId)
-        .filter((channel) => channel.identity.role === 'worker' && channel.subscriptions.maxQos(topic) >= 0)
+        .filter(({ identity, subscriptions }) => {
+          const isWorker = identity.role === 'worker';
+          return isWorker && subscriptions.maxQos(topic) >= 0 && liveness.takesCommands(taskId, identity);
+        })
         .filter(ready);
     }
+    if (!liveness.takesCommands(taskId, undefined)) return [];
     // Net clients say by their subscription that they want it, registered or not.
     const base = topics.put(taskId);
     return [...channels()].filter((channel) => channel.subscriptions.namesTopic(topic, base)).filter(ready);

@@ -83,6 +83,7 @@ export class JudgedReport implements SupervisorReport {
   }
   removed(taskId: TaskId): void {
     this.#states.delete(taskId);
+    this.#output.removed(taskId);
     this.#hooks.removed(taskId);
   }
   closeChannels(worker: WorkerKey): void {

@@ -8,6 +8,7 @@ import { addressOf, type ClientOptions, dataOf, integer, taskId, withClientOptio
 import { type Fields, fieldsOf, listOf, textOf } from '../reply-data.js';
 import { lookOf, painted } from '../table.js';
 import { jsonLine, oneLine } from '../text.js';
+import { LateLines, lateOnes } from './late-lines.js';
 
 const LINES_DEFAULT = 100;
 
@@ -62,19 +63,21 @@ async function followAll(options: LogsOptions, io: Io): Promise<void> {
 async function printLogs(task: string, options: LogsOptions, io: Io): Promise<void> {
   const { lines = LINES_DEFAULT, follow = false } = options;
   await withNode(addressOf(options, io.env), io, async (node) => {
-    // New lines and the reply share a connection: what comes before the reply is part of it, what comes after is not.
-    let isLive = lines === 0;
+    // What comes live before the reply is part of it; what comes after is new, but for what was late.
+    const listenedMs = performance.now();
+    let late = lines === 0 ? new LateLines([], listenedMs) : undefined;
     if (follow) {
       await node.listen(node.topics.log(task), async (_topic, payload) => {
-        if (isLive) await print(liveLine(task, payload), undefined, options, io);
+        if (late === undefined || late.has(payload.toString('utf8'), performance.now())) return;
+        await print(liveLine(task, payload), undefined, options, io);
       });
     }
     if (lines > 0) {
       const accept = async (envelope: Envelope) => {
-        for (const line of listOf(fieldsOf(envelope.data).lines).map(fieldsOf)) {
-          await print({ task_id: task, ...line }, line.worker_id, options, io);
-        }
-        isLive = true;
+        const history = listOf(fieldsOf(envelope.data).lines).map(fieldsOf);
+        const possible = lateOnes(history, performance.now() - listenedMs);
+        for (const line of history) await print({ task_id: task, ...line }, line.worker_id, options, io);
+        late = new LateLines(possible, performance.now());
       };
       dataOf(await node.request(node.topics.cmd, { cmd: 'logs', task_id: task, lines }, { accept }));
     }

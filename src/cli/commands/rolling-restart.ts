@@ -14,13 +14,14 @@ const RESTING = new Set(['stopped', 'exited', 'failed']);
 /** Where a worker passes on its way back to `ready`. */
 const ON_THE_WAY = new Set(['pending', 'starting', 'stopping']);
 
-/** Restarts every process task that is to run, one after the other, each once the one before is ready again.
+/** Restarts every process task that is to run, one after the other, each once the one before is ready again. Jobs are
+ *  left alone: each of their runs is a new process anyway.
  *  @param timeoutMs Longest time of one task, from the command until it is ready
  *  @throws Failure with exit code 1 at the first that does not come back; those after it are left alone */
 export async function restartAll(options: ClientOptions, timeoutMs: number, io: Io): Promise<void> {
   await withNode(addressOf(options, io.env, timeoutMs), io, async (node) => {
     const tasks = await tasksToRestart(node);
-    if (tasks.length === 0 && !options.json) await writeLine(io.stderr, 'no task runs a process');
+    if (tasks.length === 0 && !options.json) await writeLine(io.stderr, 'no task to restart');
     for (const [index, task] of tasks.entries()) {
       try {
         const readyMs = Math.round(await restart(node, task, timeoutMs));
@@ -41,7 +42,7 @@ async function tasksToRestart(node: NodeClient): Promise<string[]> {
   const { tasks } = fieldsOf(dataOf(await node.request(node.topics.stat(), {})));
   return listOf(tasks)
     .map(fieldsOf)
-    .filter(({ kind, state }) => kind === 'process' && !RESTING.has(textOf(state)))
+    .filter(({ kind, state, runs }) => kind === 'process' && runs === undefined && !RESTING.has(textOf(state)))
     .map(({ task_id }) => textOf(task_id));
 }
 

@@ -47,8 +47,9 @@ function addRestart(program: Command, io: Io): void {
     .addHelpText(
       'after',
       `
---all leaves alone what is stopped, exited or failed. It ends at the first task that is not ready again within
---timeout, or that fails on the way, and names those that it did not come to.`,
+--all leaves alone what is stopped, exited or failed, net clients, and jobs, which start anew by themselves. A pool
+restarts as a whole, all its workers at once. It ends at the first task that is not ready again within --timeout, or
+that fails on the way, and names those that it did not come to.`,
     )
     .action(async (tasks: string[], options: RestartOptions) => {
       if (options.all && tasks.length > 0) {

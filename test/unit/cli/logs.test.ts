@@ -70,6 +70,24 @@ describe('logs --follow', () => {
     expect(run.stdout()).toBe('one [2J\ntwo\nthree\n');
   });
 
+  test('leaves out lines of the history that come live after it, and nothing new', async () => {
+    const past = ['one', 'two', 'three'].map((line) => ({ ts: TS, stream: 'stdout', line }));
+    const node = await nodeThat((request) => {
+      node
+        .reply(request, { status: 'ok', data: { lines: past } })
+        .then(async () => {
+          for (const line of ['two', 'three', 'four', 'three', 'end']) await node.publish('m/log/cam1', line);
+        })
+        .catch((error) => expect.fail(`${error}`));
+      return undefined;
+    });
+    const run = cli(['logs', 'cam1', '-f', '--url', node.url]);
+    await vi.waitFor(() => expect(run.stdout()).toContain('end\n'));
+    run.interrupt();
+    await run.ended;
+    expect(run.stdout()).toBe('one\ntwo\nthree\nfour\nthree\nend\n');
+  });
+
   test('-n 0 asks for nothing and prints new lines alone', async () => {
     const { url, requests, broker, publish } = await nodeThat(() => ok({ lines }));
     broker.on('subscribe', ([first]) => void (first?.topic === 'm/log/cam1' && publish('m/log/cam1', 'new')));

@@ -50,6 +50,14 @@ describe('restart --all', () => {
     expect(node.restarted()).toEqual(['cam1']);
   });
 
+  test('leaves jobs alone, which start anew by themselves, before their first run too', async () => {
+    const jobs = [0, 12].map((runs) => ({ ...process(`job-${runs}`), runs }));
+    const node = await nodeOf([...jobs, process('cam1')], {});
+    const run = cli(['restart', '--all', '--url', node.url]);
+    expect(await run.ended).toBe(0);
+    expect(node.restarted()).toEqual(['cam1']);
+  });
+
   test.each([
     [
       { state: 'backoff', cause: 'exit', exit_code: 3, signal: null },
@@ -135,6 +143,6 @@ describe('restart --all', () => {
     const node = await nodeOf([], {});
     const run = cli(['restart', '--all', '--url', node.url]);
     expect(await run.ended).toBe(0);
-    expect(run.stderr()).toBe('no task runs a process\n');
+    expect(run.stderr()).toBe('no task to restart\n');
   });
 });

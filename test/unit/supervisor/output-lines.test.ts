@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { LIMITS } from '../../../src/core/limits.js';
 import { LineBudget, LineSplitter, lineText } from '../../../src/supervisor/output-lines.js';
 
 function linesOf(chunks: readonly Uint8Array[], lineBytesMax = 1_000): { lines: string[]; cut: number } {
@@ -56,17 +57,43 @@ describe('a line splitter', () => {
 });
 
 describe('a line budget', () => {
-  test('lets so many lines through in a second, counts the rest, and begins anew with the next', () => {
-    const budget = new LineBudget(2, 1_000);
-    expect([0, 1, 2, 999].map((ms) => budget.admit(ms, 10))).toEqual([true, true, false, false]);
-    expect(budget.takeDropped()).toBe(2);
+  const ample = { linesPerSecond: 1_000, linesBurst: 1_000, bytesPerSecond: 1_000, bytesBurst: 1_000 };
+
+  test('lets a burst of lines through at once, then as many as its rate, and counts the rest', () => {
+    const budget = new LineBudget({ ...ample, linesPerSecond: 2, linesBurst: 3 });
+    expect([0, 0, 0, 0].map((ms) => budget.admit(ms, 1))).toEqual([true, true, true, false]);
+    expect([499, 500, 500, 1_000].map((ms) => budget.admit(ms, 1))).toEqual([false, true, false, true]);
+    expect(budget.takeDropped()).toBe(3);
     expect(budget.takeDropped()).toBe(0);
-    expect([1_000, 1_001, 1_002].map((ms) => budget.admit(ms, 10))).toEqual([true, true, false]);
   });
 
-  test('holds the bytes of a second as well, but lets one long line through', () => {
-    const budget = new LineBudget(10, 100);
-    expect([60, 60, 40].map((bytes) => budget.admit(0, bytes))).toEqual([true, false, true]);
-    expect([500, 1].map((bytes) => budget.admit(1_000, bytes))).toEqual([true, false]);
+  test('is full again after a quiet time, and no fuller than that', () => {
+    const budget = new LineBudget({ ...ample, linesPerSecond: 2, linesBurst: 3 });
+    for (const ms of [0, 0, 0]) budget.admit(ms, 1);
+    expect([60_000, 60_000, 60_000, 60_000].map((ms) => budget.admit(ms, 1))).toEqual([true, true, true, false]);
+  });
+
+  test('holds bytes in the same way', () => {
+    const budget = new LineBudget({ ...ample, bytesPerSecond: 100, bytesBurst: 150 });
+    expect([100, 60, 50].map((bytes) => budget.admit(0, bytes))).toEqual([true, false, true]);
+    expect([101, 100].map((bytes) => budget.admit(1_000, bytes))).toEqual([false, true]);
+  });
+
+  test('lets a line through that is larger than its burst when it is full, and then keeps to the rate', () => {
+    const budget = new LineBudget({ ...ample, bytesPerSecond: 100, bytesBurst: 150 });
+    expect(budget.admit(0, 250)).toBe(true);
+    expect([1_000, 1_010].map((ms) => budget.admit(ms, 1))).toEqual([false, true]);
+    expect([2_500, 2_520].map((ms) => budget.admit(ms, 250))).toEqual([false, true]);
+  });
+
+  test('loses nothing of the dump of a dying worker, as the node sets it', () => {
+    const budget = new LineBudget({
+      linesPerSecond: LIMITS.outputLinesPerSecond,
+      linesBurst: LIMITS.outputLinesBurst,
+      bytesPerSecond: LIMITS.outputBytesPerSecond,
+      bytesBurst: LIMITS.outputBytesBurst,
+    });
+    for (let line = 0; line < 2_050; line += 1) budget.admit(0, 120);
+    expect(budget.takeDropped()).toBe(50);
   });
 });

@@ -184,10 +184,17 @@ describe('a process task', () => {
     expect(world.errors.length).toBeGreaterThan(0);
   });
 
-  test('writes its lines to the log, bounded by the second, and tells what was dropped', () => {
+  test("writes its lines to the log a turn's worth at a time, bounded, and tells what was dropped", async () => {
     world.ready();
-    world.spawner.last(T1).write('stdout', 'one\n'.repeat(250));
-    expect(world.report.lines).toHaveLength(200);
+    const taken = world.spawner.last(T1).write('stdout', 'one\n'.repeat(LIMITS.outputLinesBurst + 50));
+    expect(world.report.lines).toHaveLength(LIMITS.outputLinesPerTurn);
+    for (let turn = 0; turn < 8; turn += 1) {
+      await undefined;
+      world.clock.advance(0);
+      for (let settling = 0; settling < 8; settling += 1) await undefined;
+    }
+    await taken;
+    expect(world.report.lines).toHaveLength(LIMITS.outputLinesBurst);
     world.clock.advance(1_000);
     world.spawner.last(T1).write('stdout', 'two\n');
     expect(world.report.events.at(-1)).toEqual({ type: 'output_dropped', taskId: T1, data: { lines: 50, cut: 0 } });

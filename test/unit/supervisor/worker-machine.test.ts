@@ -44,6 +44,7 @@ const TABLE: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     overMemory: 'stopping→memory clearTimers',
     readyTimeout: 'stopping→ready_timeout clearTimers',
     execTimeout: 'stopping→exec_timeout clearTimers',
+    nextRun: 'spawning miss',
   },
   'spawning, channel up': {
     stop: 'stopping→stop clearTimers restart=superseded',
@@ -59,6 +60,7 @@ const TABLE: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     overMemory: 'stopping→memory clearTimers',
     readyTimeout: 'stopping→ready_timeout clearTimers',
     execTimeout: 'stopping→exec_timeout clearTimers',
+    nextRun: 'spawning miss',
   },
   starting: {
     stop: 'stopping→stop clearTimers SIGTERM kill:10000 restart=superseded',
@@ -73,6 +75,7 @@ const TABLE: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     overMemory: 'stopping→memory clearTimers SIGTERM kill:10000',
     readyTimeout: 'stopping→ready_timeout clearTimers SIGTERM kill:10000',
     execTimeout: 'stopping→exec_timeout clearTimers SIGTERM kill:10000',
+    nextRun: 'starting miss',
   },
   'starting, rerun': {
     stop: 'stopping→stop clearTimers SIGTERM kill:10000 restart=superseded',
@@ -87,6 +90,7 @@ const TABLE: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     overMemory: 'stopping→memory clearTimers SIGTERM kill:10000',
     readyTimeout: 'stopping→ready_timeout clearTimers SIGTERM kill:10000',
     execTimeout: 'stopping→exec_timeout clearTimers SIGTERM kill:10000',
+    nextRun: 'starting miss',
   },
   'ready, none': {
     stop: 'stopping→stop clearTimers SIGTERM kill:10000 restart=superseded',
@@ -101,6 +105,7 @@ const TABLE: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     execTimeout: 'stopping→exec_timeout clearTimers SIGTERM kill:10000',
     stale: 'stopping→stale clearTimers SIGTERM kill:10000',
     stable: 'ready,none',
+    nextRun: 'ready,none miss',
   },
   ready: {
     stop: 'stopping→stop clearTimers SIGTERM kill:10000 restart=superseded',
@@ -115,6 +120,7 @@ const TABLE: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     execTimeout: 'stopping→exec_timeout clearTimers SIGTERM kill:10000',
     stale: 'stopping→stale clearTimers SIGTERM kill:10000',
     stable: 'ready',
+    nextRun: 'ready miss',
   },
   'ready, grace': {
     stop: 'stopping→stop clearTimers SIGTERM kill:10000 restart=superseded',
@@ -130,6 +136,7 @@ const TABLE: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     execTimeout: 'stopping→exec_timeout clearTimers SIGTERM kill:10000',
     stale: 'stopping→stale clearTimers SIGTERM kill:10000',
     stable: 'ready,grace',
+    nextRun: 'ready,grace miss',
   },
   'ready, away': {
     stop: 'stopping→stop clearTimers SIGTERM kill:10000 restart=superseded',
@@ -145,6 +152,7 @@ const TABLE: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     execTimeout: 'stopping→exec_timeout clearTimers SIGTERM kill:10000',
     stale: 'stopping→stale clearTimers SIGTERM kill:10000',
     stable: 'ready,away',
+    nextRun: 'ready,away miss',
   },
   'stopping → stop, spawning': {
     start: 'stopping→start',
