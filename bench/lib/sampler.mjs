@@ -14,9 +14,9 @@ console.log(JSON.stringify({ cpuMs: (user + system) / 1_000 / Number(looks), fou
 process.exit(0);
 
 async function ours() {
-  const { usageOfTrees, usageOf } = await import('../../dist/adapters/usage.js');
+  const { TreeUsages } = await import('../../dist/adapters/usage.js');
+  const usages = new TreeUsages();
   const { identityOf } = await import('../../dist/adapters/proc.js');
   const leaders = pids.map(identityOf);
-  const sample = usageOfTrees ? () => usageOfTrees(leaders) : () => usageOf(pids);
-  return async () => (await sample()).size;
+  return async () => (await usages.of(leaders)).size;
 }

@@ -7,26 +7,71 @@ import { ProcessTree, statsOf } from './process-tree.js';
 
 type Usages = ReadonlyMap<number, ProcessUsage>;
 type Tree = ReadonlyMap<number, ProcessStat>;
+type Trees = ReadonlyMap<number, readonly ProcessStat[]>;
 
 const NONE: Usages = new Map();
 
-const reader = new ProcessFiguresReader();
-const census = new ProcessCensus();
-let running: Promise<Usages> | undefined;
+/** CPU and memory of process trees, looked at again and again. One of it for each node: what it remembers is about the
+ *  trees it was asked for. */
+export class TreeUsages {
+  readonly #reader = new ProcessFiguresReader();
+  readonly #census = new ProcessCensus();
+  #running: Promise<Usages> | undefined;
+  /** What came from each leader as of the last sample, by its identity: the child of a parent that died is known by that
+   *  alone. */
+  #remembered: ReadonlyMap<string, Tree> = new Map();
 
-/** What came from each leader as of the last sample, by its identity: the child of a parent that died is known by that
- *  alone. */
-let remembered: ReadonlyMap<string, Tree> = new Map();
+  /** Each leader with all that came from it, by the pid of the leader; those that are gone are left out. Where /proc is
+   *  not, the leaders alone. One look at a time: whoever asks meanwhile gets the answer that is under way. */
+  of(leaders: readonly ProcessIdentity[]): Promise<Usages> {
+    if (leaders.length === 0) return Promise.resolve(NONE);
+    this.#running ??= (hasProc() ? this.#sampleTrees(leaders) : sampleLeaders(leaders)).finally(() => {
+      this.#running = undefined;
+    });
+    return this.#running;
+  }
 
-/** CPU and memory of each leader with all that came from it, by the pid of the leader; those that are gone are left
- *  out. Where /proc is not, of the leaders alone. One look at a time: whoever asks meanwhile gets the answer that is
- *  under way. */
-export function usageOfTrees(leaders: readonly ProcessIdentity[]): Promise<Usages> {
-  if (leaders.length === 0) return Promise.resolve(NONE);
-  running ??= (hasProc() ? sampleTrees(leaders) : sampleLeaders(leaders)).finally(() => {
-    running = undefined;
-  });
-  return running;
+  async #sampleTrees(leaders: readonly ProcessIdentity[]): Promise<Usages> {
+    const trees = await this.#treesOf(leaders);
+    const all = [...trees.values()];
+    const figures = await this.#reader.read([...new Set([...all.flatMap(([leader]) => leader ?? []), ...all.flat()])]);
+    const usages = new Map<number, ProcessUsage>();
+    for (const [leader, tree] of trees) {
+      if (!figures.has(leader)) continue;
+      const pids = tree.map(({ pid }) => pid);
+      usages.set(leader, sumOf(pids, figures));
+    }
+    return usages;
+  }
+
+  /** The living processes of each tree, the leader first, by the pid of its leader. Not to be able to look gives none. */
+  async #treesOf(leaders: readonly ProcessIdentity[]): Promise<Trees> {
+    let stats: ReadonlyMap<number, ProcessStat>;
+    try {
+      stats = await this.#census.look(new Map(leaders.map(({ pid, startTime }) => [pid, startTime])));
+    } catch (error) {
+      if (isErrno(error)) return new Map();
+      throw error;
+    }
+    const tree = new ProcessTree([...stats.values()].filter((stat) => !isDead(stat)));
+    const known = new Map<string, Tree>();
+    const trees = new Map<number, readonly ProcessStat[]>();
+    for (const { pid, startTime } of leaders) {
+      const leader = stats.get(pid);
+      if (leader?.startTime !== startTime || isDead(leader)) continue;
+      const key = `${pid} ${startTime}`;
+      const before = [...(this.#remembered.get(key)?.values() ?? [])];
+      const found = tree.withDescendants([
+        leader,
+        ...tree.membersOf(pid),
+        ...before.filter((stat) => isSame(stat, stats.get(stat.pid))),
+      ]);
+      known.set(key, found);
+      trees.set(pid, [...found.values()]);
+    }
+    this.#remembered = known;
+    return withoutDead(trees);
+  }
 }
 
 async function sampleLeaders(leaders: readonly ProcessIdentity[]): Promise<Usages> {
@@ -34,53 +79,8 @@ async function sampleLeaders(leaders: readonly ProcessIdentity[]): Promise<Usage
   return new Map([...figures.keys()].map((pid) => [pid, sumOf([pid], figures)]));
 }
 
-async function sampleTrees(leaders: readonly ProcessIdentity[]): Promise<Usages> {
-  const trees = await treesOf(leaders);
-  const all = [...trees.values()];
-  const figures = await reader.read([...new Set([...all.flatMap(([leader]) => leader ?? []), ...all.flat()])]);
-  const usages = new Map<number, ProcessUsage>();
-  for (const [leader, tree] of trees) {
-    if (!figures.has(leader)) continue;
-    usages.set(
-      leader,
-      sumOf(
-        tree.map(({ pid }) => pid),
-        figures,
-      ),
-    );
-  }
-  return usages;
-}
-
-/** The living processes of each tree, the leader first, by the pid of its leader. Not to be able to look gives none. */
-async function treesOf(leaders: readonly ProcessIdentity[]): Promise<ReadonlyMap<number, readonly ProcessStat[]>> {
-  let stats: ReadonlyMap<number, ProcessStat>;
-  try {
-    stats = await census.look(new Map(leaders.map(({ pid, startTime }) => [pid, startTime])));
-  } catch (error) {
-    if (isErrno(error)) return new Map();
-    throw error;
-  }
-  const tree = new ProcessTree([...stats.values()].filter((stat) => !isDead(stat)));
-  const known = new Map<string, Tree>();
-  const trees = new Map<number, readonly ProcessStat[]>();
-  for (const { pid, startTime } of leaders) {
-    const leader = stats.get(pid);
-    if (leader?.startTime !== startTime || isDead(leader)) continue;
-    const key = `${pid} ${startTime}`;
-    const before = [...(remembered.get(key)?.values() ?? [])].filter((stat) => isSame(stat, stats.get(stat.pid)));
-    const found = tree.withDescendants([leader, ...tree.membersOf(pid), ...before]);
-    known.set(key, found);
-    trees.set(pid, [...found.values()]);
-  }
-  remembered = known;
-  return withoutDead(trees);
-}
-
 /** A child that ended stays where it is until its parent waits for it, and the census does not look at it again. */
-async function withoutDead(
-  trees: ReadonlyMap<number, readonly ProcessStat[]>,
-): Promise<ReadonlyMap<number, readonly ProcessStat[]>> {
+async function withoutDead(trees: Trees): Promise<Trees> {
   const below = [...trees].flatMap(([leader, tree]) => tree.map(({ pid }) => pid).filter((pid) => pid !== leader));
   if (below.length === 0) return trees;
   const now = await statsOf(new Set(below));

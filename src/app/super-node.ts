@@ -6,7 +6,7 @@ import { AedesAdapter } from '../adapters/aedes.js';
 import { ChildProcessSpawner } from '../adapters/child-process.js';
 import { LogFiles } from '../adapters/log-files.js';
 import { systemClock, systemRandom } from '../adapters/system-clock.js';
-import { usageOfTrees } from '../adapters/usage.js';
+import { TreeUsages } from '../adapters/usage.js';
 import { Calls } from '../calls/calls.js';
 import { answerIn, stdinSeat, stdinSeatId } from '../calls/stdin-lines.js';
 import type { ConfigWire } from '../core/config-schema.js';
@@ -18,7 +18,7 @@ import { type TaskId, Topics, taskIdOf } from '../core/topics.js';
 import { seatOwner, type WorkerKey } from '../core/worker-key.js';
 import { Queues } from '../queues/queues.js';
 import type { Caller } from '../router/request.js';
-import { Router } from '../router/router.js';
+import { type CallOptions, Router } from '../router/router.js';
 import { Supervisor } from '../supervisor/supervisor.js';
 import { Hub } from '../transport/hub.js';
 import { Routes } from '../transport/routes.js';
@@ -109,11 +109,13 @@ export class SuperNode {
       dropped: (taskId, data) => this.#event('dropped', data, taskId),
       changed: () => this.#hub.forgetDestinations(),
     });
+    const usages = new TreeUsages();
     this.#usage = new UsageSampler({
       clock,
-      usageOf: usageOfTrees,
+      usageOf: (leaders) => usages.of(leaders),
       leaders: () => this.#supervisor.leaders(),
       sampled: (usage) => this.#sampled(usage),
+      failed: (error) => log.error({ err: error }, 'the workers could not be looked at'),
     });
     this.#board = new NodeStatusBoard({
       name: this.#name,
@@ -201,6 +203,16 @@ export class SuperNode {
    *  @throws SuperNodeError as the command's reply would say */
   command(command: Record<string, unknown>): Promise<unknown> {
     return this.#router.command(command, IN_PROCESS);
+  }
+
+  /** Calls a worker of a task and resolves with the last part of its answer.
+   *  @param options.timeoutMs Longest wait for the whole answer, default 30_000
+   *  @param options.onPart Takes each part but the last; a promise slows the worker down
+   *  @throws SuperNodeError as the call's reply would say */
+  async call(taskId: string, payload: Uint8Array | string, options: CallOptions = {}): Promise<Buffer> {
+    const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload;
+    const last = await this.#router.call(taskId, bytes, options);
+    return Buffer.from(last.payload);
   }
 
   /** Ends all workers, closes the connections of this node, and puts the broker's hooks back. Idempotent. */

@@ -8,6 +8,8 @@ export interface UsagePorts {
   usageOf(leaders: readonly ProcessIdentity[]): Promise<ReadonlyMap<number, ProcessUsage>>;
   /** After each sample. */
   sampled(usage: ReadonlyMap<number, ProcessUsage>): void;
+  /** It could not look, or what follows from it failed. */
+  failed(error: unknown): void;
 }
 
 /** CPU and memory of the workers, looked at once in a while, all in one go. */
@@ -15,6 +17,7 @@ export class UsageSampler {
   readonly #ports: UsagePorts;
   #latest: ReadonlyMap<number, ProcessUsage> = new Map();
   #cancel: Cancel | undefined;
+  #isBusy = false;
 
   constructor(ports: UsagePorts) {
     this.#ports = ports;
@@ -35,10 +38,18 @@ export class UsageSampler {
   }
 
   #sample(): void {
-    const { leaders, usageOf, sampled } = this.#ports;
-    usageOf(leaders()).then((usage) => {
-      this.#latest = usage;
-      if (this.#cancel !== undefined) sampled(usage);
-    });
+    const { leaders, usageOf, sampled, failed } = this.#ports;
+    // One that takes longer than the pause to the next counts once.
+    if (this.#isBusy) return;
+    this.#isBusy = true;
+    usageOf(leaders())
+      .then((usage) => {
+        this.#latest = usage;
+        if (this.#cancel !== undefined) sampled(usage);
+      })
+      .catch(failed)
+      .finally(() => {
+        this.#isBusy = false;
+      });
   }
 }

@@ -72,6 +72,22 @@ const EXPECTED: { part: string; check(outcome: Outcome): void }[] = [
     },
   },
   {
+    part: '"cmd":"call"',
+    check({ stdout }) {
+      const { status, data } = JSON.parse(stdout);
+      expect(status).toBe('ok');
+      expect(data).toMatchObject({ part: 1, last: true, worker_id: 'host' });
+      expect(data.payload).toMatch(/\d/);
+    },
+  },
+  {
+    part: 'npx super-node top --once',
+    check({ stdout }) {
+      expect(stdout).toMatch(/\bhost\b.*\bready\b/);
+      expect(stdout).toMatch(/workers.*cpu/);
+    },
+  },
+  {
     part: 'shell-sensor.sh 3',
     check({ stdout }) {
       for (const n of [1, 2, 3]) expect(stdout).toContain(`"n":${n}`);

@@ -2,9 +2,11 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import fs, { readdirSync, readFileSync } from 'node:fs';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { identityOf } from '../../src/adapters/proc.js';
-import { usageOfTrees } from '../../src/adapters/usage.js';
+import { TreeUsages } from '../../src/adapters/usage.js';
 import type { ProcessIdentity, ProcessUsage } from '../../src/core/ports.js';
 import { waitFor } from '../fixtures/wait-for.js';
+
+const usages = new TreeUsages();
 
 /** Figures of real processes. */
 
@@ -31,7 +33,7 @@ function start(script: string): { readonly leader: ProcessIdentity; readonly chi
 }
 
 async function usageOf(leader: ProcessIdentity): Promise<ProcessUsage | undefined> {
-  return (await usageOfTrees([leader])).get(leader.pid);
+  return (await usages.of([leader])).get(leader.pid);
 }
 
 const until = (leader: ProcessIdentity, fits: (usage: ProcessUsage) => boolean) =>
@@ -64,7 +66,7 @@ describe('the usage of a tree', () => {
     const expectedKb = all.reduce((sum, pid) => sum + rssKb(pid), 0);
     expect(all.length).toBe(3);
     expect(Math.abs(usage.rssKb - expectedKb)).toBeLessThan(0.2 * expectedKb);
-    const both = await usageOfTrees([leader, alone]);
+    const both = await usages.of([leader, alone]);
     expect([both.get(leader.pid)?.processes, both.get(alone.pid)?.processes]).toEqual([3, 1]);
   });
 
@@ -96,12 +98,12 @@ describe('the usage of a tree', () => {
   });
 
   test('of nobody is nothing', async () => {
-    expect((await usageOfTrees([])).size).toBe(0);
+    expect((await usages.of([])).size).toBe(0);
   });
 
   test('is one answer for all who ask at the same time', async () => {
     const { leader } = start('exec sleep 1000');
-    const [one, other] = await Promise.all([usageOfTrees([leader]), usageOfTrees([leader])]);
+    const [one, other] = await Promise.all([usages.of([leader]), usages.of([leader])]);
     expect(one).toBe(other);
   });
 });
