@@ -4,7 +4,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { SuperNodeError } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
-import type { ChildJournal, ChildRecord } from '../core/ports.js';
+import type { ChildJournal, ChildRecord, Logger } from '../core/ports.js';
 import { isErrno } from './errno.js';
 
 /** One line of `children.ndjson`. A child has up to three, tied by its token's hash:
@@ -33,13 +33,15 @@ export interface OpenChildJournal {
   close(): void;
 }
 
-/** Opens the journal of a data directory that this process has to itself.
+/** Opens the journal of a data directory that this process has to itself. When nothing can be written later on, as on a
+ *  full disk, workers start all the same, `log` is told, and the journal is made whole with the first line that can be
+ *  written: until then a crash of the node leaves behind what only the journal would have known.
  *  @throws SuperNodeError SN_ERR_DATA_DIR */
-export function openChildJournal(dataDir: string): OpenChildJournal {
+export function openChildJournal(dataDir: string, log: Logger): OpenChildJournal {
   const path = join(dataDir, 'children.ndjson');
   try {
     const leftovers = readLiving(path);
-    const file = new JournalFile(path, leftovers);
+    const file = new JournalFile(path, leftovers, log);
     return {
       leftovers,
       journal: {
@@ -61,30 +63,46 @@ class JournalFile {
   /** undefined once it is closed: a child that outlives the node has nobody to tell. */
   #fd: number | undefined;
   #lines = 0;
+  /** What stands in the file is not what is true. */
+  #isBehind = false;
+  readonly #log: Logger;
 
-  constructor(path: string, living: readonly ChildRecord[]) {
+  constructor(path: string, living: readonly ChildRecord[], log: Logger) {
     this.#path = path;
+    this.#log = log;
     this.#living = new Map(living.map((record) => [record.tokenHash, record]));
     this.#fd = this.#rewrite();
   }
 
   append(op: Line['op'], record: ChildRecord): void {
     if (this.#fd === undefined) return;
-    writeSync(this.#fd, lineOf(op, record));
     if (op === 'gone') this.#living.delete(record.tokenHash);
     else this.#living.set(record.tokenHash, record);
     this.#lines += 1;
-    if (this.#lines < LIMITS.journalLinesMax) return;
-    // Whether or not a new file can be made, there is one to write to, and it is tried again after as many lines.
-    this.#lines = 0;
-    const before = this.#fd;
-    this.#fd = this.#rewrite();
-    closeSync(before);
+    try {
+      if (this.#isBehind || this.#lines >= LIMITS.journalLinesMax) this.#renew(this.#fd);
+      else writeWhole(this.#fd, lineOf(op, record));
+    } catch (error) {
+      if (!isErrno(error)) throw error;
+      if (!this.#isBehind) {
+        this.#log.error({ err: error, file: this.#path }, 'the journal of children cannot be written, trying on');
+      }
+      this.#isBehind = true;
+    }
   }
 
   close(): void {
     if (this.#fd !== undefined) closeSync(this.#fd);
     this.#fd = undefined;
+  }
+
+  #renew(before: number): void {
+    // Whether or not a new file can be made, there is one to write to, and it is tried again after as many lines.
+    this.#lines = 0;
+    this.#fd = this.#rewrite();
+    closeSync(before);
+    if (this.#isBehind) this.#log.info({ file: this.#path }, 'the journal of children is whole again');
+    this.#isBehind = false;
   }
 
   /** A crash in between leaves the old file or the new one, never half of one. */
@@ -98,6 +116,13 @@ class JournalFile {
     renameSync(fresh, this.#path);
     return fd;
   }
+}
+
+/** @throws where the file took a part of it alone, as when the disk has no more room */
+function writeWhole(fd: number, line: string): void {
+  const bytes = Buffer.from(line);
+  const written = writeSync(fd, bytes);
+  if (written < bytes.length) writeSync(fd, bytes, written);
 }
 
 function lineOf(op: Line['op'], { taskId, generation, tokenHash, identity }: ChildRecord): string {

@@ -16,8 +16,9 @@ import type {
 import { ChildOutput } from './child-output.js';
 import { isErrno } from './errno.js';
 import { OomWatch } from './oom.js';
-import { hasProc, identityOf, type ProcessStat, pidCursor, statOf } from './proc.js';
+import { identityOf, type ProcessStat, pidCursor, pidExists, statOf } from './proc.js';
 import { isGroupOfZombies, signalGroup } from './process-group.js';
+import { descendantsOf } from './process-tree.js';
 import type { Lineage } from './sweep.js';
 import { Sweeper } from './sweeper.js';
 import { systemRandom } from './system-clock.js';
@@ -51,9 +52,17 @@ const SWEEPS_MAX = 4;
 /** Signals after which a stopped process needs SIGCONT to see them; SIGKILL needs none, SIGSTOP would be undone. */
 const WITHOUT_CONT = new Set(['SIGKILL', 'SIGSTOP', 'SIGCONT']);
 
+/** Where it stands what came from a process, as of some look before. */
+export interface KnownTrees {
+  treeOf(leader: ProcessIdentity): readonly ProcessStat[];
+}
+
+const NO_TREES: KnownTrees = { treeOf: () => [] };
+
 /** Starts programs by node:child_process, each in a session and group of its own. */
 export class ChildProcessSpawner implements ProcessSpawner {
   readonly #clock: Clock;
+  readonly #trees: KnownTrees;
   readonly #oom: OomWatch;
   readonly #sweeper: Sweeper;
   readonly #children = new Map<number, Child>();
@@ -61,8 +70,10 @@ export class ChildProcessSpawner implements ProcessSpawner {
   readonly #waiting: (() => void)[] = [];
   #pausing = false;
 
-  constructor(clock: Clock) {
+  /** @param trees Asked for what a child that died by itself has left, which nobody could look at before its death */
+  constructor(clock: Clock, trees: KnownTrees = NO_TREES) {
     this.#clock = clock;
+    this.#trees = trees;
     this.#oom = new OomWatch(clock);
     this.#sweeper = new Sweeper(clock, (group) => this.#children.has(group));
   }
@@ -77,6 +88,8 @@ export class ChildProcessSpawner implements ProcessSpawner {
     if (child === undefined) return 'gone';
     const verdict = verify(child);
     if (verdict !== 'ours') return verdict;
+    // Before it takes the parents, by whom the children are known.
+    if (!child.leaderGone) remember(child, descendantsOf(identity.pid));
     const result = signalGroup(identity.pid, signal);
     if (signal === 'SIGKILL') {
       child.killed = true;
@@ -150,6 +163,7 @@ export class ChildProcessSpawner implements ProcessSpawner {
   /** The death of the leader, which 'exit' tells at once; 'close' would wait for whoever holds its pipes. */
   #exited(child: Child, { code, signal }: ProcessExit, listener: ProcessListener, drained: Promise<void>): void {
     child.leaderGone = true;
+    remember(child, this.#trees.treeOf(child.identity));
     // A shell around the program tells its death by SIGKILL as a code.
     const killed = signal === 'SIGKILL' || code === SHELL_SIGKILL;
     const oom = killed && !child.killed && this.#oom.explains();
@@ -202,7 +216,7 @@ function childOf(pid: number, stdin: Writable | null, { env }: ProcessSpec): Chi
   // A cursor that is not about our pids, as in some containers, says nothing.
   const isOurs = cursor !== undefined && cursor.last >= pid && cursor.last - pid < PIDS_BEHIND_MAX;
   const since = isOurs ? { ...cursor, last: pid - 1 } : undefined;
-  const lineage = { tokenHash, group: pid, startTime: identity.startTime, since };
+  const lineage = { tokenHash, group: pid, seen: [], startTime: identity.startTime, since };
   return { identity, stdin, lineage, leaderGone: false, killed: false };
 }
 
@@ -217,22 +231,21 @@ function launch(spec: ProcessSpec): ChildProcess {
   });
 }
 
-/** Whether the pid still means our child. A leader that was not told to have exited is held by the kernel for us; after
- *  that only the rest of its group holds the number, and whoever leads it now is a stranger. */
+/** Adds to what is known to have come from a child. */
+function remember(child: Child, processes: readonly ProcessStat[]): void {
+  const seen = new Map(child.lineage.seen.map((stat) => [stat.pid, stat]));
+  for (const stat of processes) seen.set(stat.pid, stat);
+  child.lineage = { ...child.lineage, seen: [...seen.values()] };
+}
+
+/** Whether the number still means our child. The kernel holds it for a leader whose end we were not told of, and for the
+ *  rest of its group after that: who has it as his pid then is a stranger, and the group is gone. A look into /proc may
+ *  fail, as without a free descriptor, and then says nothing against it. */
 function verify({ identity, leaderGone, lineage }: Child): 'ours' | 'gone' | 'unverified' {
   if (lineage.group === undefined) return 'gone';
-  if (!hasProc()) return 'ours';
-  let stat: ProcessStat | undefined;
-  try {
-    stat = statOf(identity.pid, true);
-  } catch (error) {
-    if (isErrno(error)) return 'unverified';
-    throw error;
-  }
-  if (leaderGone) return stat === undefined ? 'ours' : 'gone';
-  if (identity.startTime === '') return 'ours';
-  if (stat === undefined) return 'gone';
-  return stat.startTime === identity.startTime ? 'ours' : 'unverified';
+  if (leaderGone) return pidExists(identity.pid) ? 'gone' : 'ours';
+  const stat = identity.startTime === '' ? undefined : statOf(identity.pid);
+  return stat === undefined || stat.startTime === identity.startTime ? 'ours' : 'unverified';
 }
 
 /** Node says `spawn PROGRAM ENOENT` also when it is the directory that is missing. */

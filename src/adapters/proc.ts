@@ -163,7 +163,19 @@ function hasEnvironment(pid: number): boolean {
   return end !== undefined && end !== '0';
 }
 
-function pidExists(pid: number): boolean {
+/** The children of all its threads, as the kernel lists them; none where it keeps no such list, or cannot be asked now.
+ *  One that is born or ends meanwhile may be missing. */
+export function childrenOf(pid: number): number[] {
+  const tasks = orUndefined(false, () => readdirSync(`/proc/${pid}/task`)) ?? [];
+  return tasks.flatMap((task) => pidsIn(readProc(`${pid}/task/${task}/children`) ?? ''));
+}
+
+function pidsIn(text: string): number[] {
+  return text.split(' ').filter(Boolean).map(Number);
+}
+
+/** Whether anything holds this number as its pid, dead or alive. Takes no descriptor. */
+export function pidExists(pid: number): boolean {
   try {
     return process.kill(pid, 0);
   } catch (error) {
@@ -196,7 +208,7 @@ function readStat(pid: number, surely: boolean): string | undefined {
   });
 }
 
-function orUndefined(surely: boolean, read: () => string): string | undefined {
+function orUndefined<T>(surely: boolean, read: () => T): T | undefined {
   try {
     return read();
   } catch (error) {

@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import { type ProcessStat, statOf } from './proc.js';
+import { childrenOf, type ProcessStat, statOf } from './proc.js';
 
 /** So long the event loop may be held by looking at processes: at 20 µs each, a machine with a thousand of them would
  *  keep everybody's PING waiting for 20 ms and more. */
@@ -25,6 +25,24 @@ export async function statsOf(pids: Iterable<number>): Promise<Map<number, Proce
     if (stat) stats.set(pid, stat);
   });
   return stats;
+}
+
+/** Of a tree that grows as fast as it is looked at. */
+const DESCENDANTS_MAX = 4_096;
+
+/** What came from a process and is still its child, its child's child and so on, itself left out. In one turn, since
+ *  who asks is about to end the parents, and that would be all that tells whose children they were. */
+export function descendantsOf(pid: number): ProcessStat[] {
+  const found: ProcessStat[] = [];
+  const ahead = childrenOf(pid);
+  for (const child of ahead) {
+    const stat = statOf(child);
+    if (stat === undefined) continue;
+    found.push(stat);
+    if (found.length === DESCENDANTS_MAX) break;
+    for (const grandchild of childrenOf(child)) ahead.push(grandchild);
+  }
+  return found;
 }
 
 /** Who came from whom, as of one look at the processes. */

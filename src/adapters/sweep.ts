@@ -18,6 +18,9 @@ export interface Lineage {
   readonly tokenHash: string | undefined;
   /** The pid of its leader, as long as this number can mean no other group and session. */
   readonly group: number | undefined;
+  /** What was seen to descend from the leader while the parents between lived: where one of these left the group and
+   *  cleared its environment, nothing else tells. */
+  readonly seen: readonly ProcessStat[];
   /** When the leader began: nothing that came from it is older. Empty where that is not known. */
   readonly startTime: string;
   /** The cursor of pids when it began: what came from it got its pid after that. undefined: not known. */
@@ -42,7 +45,7 @@ interface Found {
 }
 
 /** Sends SIGKILL to all that came from the children, in one pass over /proc for all of them: what is in their group or
- *  session, what holds their token, and what descends from those.
+ *  session, what holds their token, what was seen to descend from them, and what descends from those.
  *  @param ofOthers Whether a group or session belongs to a living child: nothing of it has to be looked at.
  *  @throws what keeps it from looking, such as no free descriptor: it then knows nothing */
 export async function sweep<L extends Lineage>(
@@ -83,7 +86,7 @@ class Pass<L extends Lineage> {
     for (const stat of stats.values()) this.#stats.set(stat.pid, stat);
     const living = candidates.filter((stat) => !isDead(stat));
     if (living.length < candidates.length) complete = false;
-    const roots = this.#byGroup();
+    const roots = this.#known();
     await inTurns(living, (stat) => {
       if (roots.has(stat) || this.#isOthers(stat)) return;
       const lineage = this.#byToken(stat);
@@ -120,11 +123,16 @@ class Pass<L extends Lineage> {
     return this.#ofOthers(session) || this.#ofOthers(group);
   }
 
-  #byGroup(): Map<ProcessStat, L> {
+  /** Those that need no look at their environment. */
+  #known(): Map<ProcessStat, L> {
     const tree = new ProcessTree([...this.#stats.values()].filter((stat) => !isDead(stat)));
     const roots = new Map<ProcessStat, L>();
     for (const [lineage, found] of this.#found) {
-      const { group, startTime } = lineage;
+      const { group, startTime, seen } = lineage;
+      for (const { pid, startTime: began } of seen) {
+        const stat = this.#stats.get(pid);
+        if (stat?.startTime === began && !isDead(stat)) roots.set(stat, lineage);
+      }
       if (group === undefined) continue;
       // Somebody else has the pid: nothing of the group was left, or the kernel would not have given it away.
       const holder = this.#stats.get(group);

@@ -31,6 +31,11 @@ export class TreeUsages {
     return this.#running;
   }
 
+  /** What came from a leader, itself included, as of the last sample. */
+  treeOf(leader: ProcessIdentity): readonly ProcessStat[] {
+    return [...(this.#remembered.get(keyOf(leader))?.values() ?? [])];
+  }
+
   async #sampleTrees(leaders: readonly ProcessIdentity[]): Promise<Usages> {
     const trees = await this.#treesOf(leaders);
     const all = [...trees.values()];
@@ -56,11 +61,17 @@ export class TreeUsages {
     const tree = new ProcessTree([...stats.values()].filter((stat) => !isDead(stat)));
     const known = new Map<string, Tree>();
     const trees = new Map<number, readonly ProcessStat[]>();
-    for (const { pid, startTime } of leaders) {
+    for (const identity of leaders) {
+      const { pid, startTime } = identity;
+      const key = keyOf(identity);
       const leader = stats.get(pid);
-      if (leader?.startTime !== startTime || isDead(leader)) continue;
-      const key = `${pid} ${startTime}`;
-      const before = [...(this.#remembered.get(key)?.values() ?? [])];
+      if (leader?.startTime !== startTime || isDead(leader)) {
+        // Whoever is told of its end asks what it left.
+        const tree = this.#remembered.get(key);
+        if (tree !== undefined) known.set(key, tree);
+        continue;
+      }
+      const before = this.treeOf(identity);
       const found = tree.withDescendants([
         leader,
         ...tree.membersOf(pid),
@@ -72,6 +83,10 @@ export class TreeUsages {
     this.#remembered = known;
     return withoutDead(trees);
   }
+}
+
+function keyOf({ pid, startTime }: ProcessIdentity): string {
+  return `${pid} ${startTime}`;
 }
 
 async function sampleLeaders(leaders: readonly ProcessIdentity[]): Promise<Usages> {

@@ -14,9 +14,9 @@ export async function openMemory(dataDir: string | undefined, log: Logger, clock
   if (dataDir === undefined) return { journal: undefined, close: () => undefined };
   const directory = openDataDir(dataDir);
   try {
-    const { journal, leftovers, close } = openChildJournal(directory.path);
-    const ended = await endLeftovers(leftovers, log, clock);
-    for (const child of leftovers) journal.gone(child);
+    const { journal, leftovers, close } = openChildJournal(directory.path, log);
+    const { ended, living } = await endLeftovers(leftovers, log, clock);
+    for (const child of leftovers) if (!living.includes(child)) journal.gone(child);
     if (ended > 0) log.warn({ ended }, 'ended processes that the last run had left behind');
     return {
       journal,

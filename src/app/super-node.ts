@@ -86,10 +86,11 @@ export class SuperNode {
     this.#queues = new Queues(clock, this.#random, config.limits?.queue_bytes ?? LIMITS.queuesBytesMax);
     this.#logs = new TaskLogs({ clock, files: this.#logFiles(), tasksMax: config.limits?.tasks ?? LIMITS.tasksMax });
     this.#calls = new Calls({ clock, random: this.#random, seats: (taskId) => this.#seats(taskId) });
+    const usages = new TreeUsages();
     this.#supervisor = new Supervisor({
       clock,
       random: this.#random,
-      spawner: new ChildProcessSpawner(clock),
+      spawner: new ChildProcessSpawner(clock, usages),
       journal: {
         spawning: (record) => this.#journal?.spawning(record),
         spawned: (record) => this.#journal?.spawned(record),
@@ -109,7 +110,6 @@ export class SuperNode {
       dropped: (taskId, data) => this.#event('dropped', data, taskId),
       changed: () => this.#hub.forgetDestinations(),
     });
-    const usages = new TreeUsages();
     this.#usage = new UsageSampler({
       clock,
       usageOf: (leaders) => usages.of(leaders),

@@ -110,7 +110,8 @@ export interface ChildRecord {
   readonly identity: ProcessIdentity | undefined;
 }
 
-/** Where children stand from before their spawn, so that the next start can end what a crash left. */
+/** Where children stand from before their spawn, so that the next start can end what a crash left. Never throws: a
+ *  worker is worth more than the note of it. */
 export interface ChildJournal {
   spawning(record: ChildRecord): void;
   spawned(record: ChildRecord): void;

@@ -10,6 +10,7 @@ import { isDead, statOf } from '../../src/adapters/proc.js';
 import { CLI, type DaemonProcess, startDaemonProcess } from '../fixtures/daemon-process.js';
 import { type App, connectApp } from '../fixtures/nodes.js';
 import { requireOrSkip, SYSTEM_PYTHON } from '../fixtures/system.js';
+import { waitFor } from '../fixtures/wait-for.js';
 
 const run = promisify(execFile);
 const PYTHON_WORKER = fileURLToPath(new URL('../../examples/workers/paho_worker.py', import.meta.url));
@@ -115,6 +116,32 @@ describe('a node that crashes', () => {
     );
     expect(await third.end()).toBe(0);
     expect(isAlive(next.pid)).toBe(false);
+  });
+
+  test('and a full disk starts workers all the same, and finds what a crash left once there is room again', async () => {
+    const config = {
+      data_dir: join(mkdtempSync(join(tmpdir(), 'sn-data-')), 'data'),
+      logs: { files: 0 },
+      workers: { sleeps: { command: ['sleep', '600'] as [string, ...string[]], ready: 'spawn' as const } },
+    };
+    const node = await startDaemonProcess(config);
+    const app = await connectApp(node.port);
+    const task = (task_id: string) => app.cmd('start', { task_id, worker: 'sleeps' });
+    const limitFiles = (bytes: string) => run('prlimit', ['--pid', String(node.child.pid), `--fsize=${bytes}:`]);
+    const told = (text: string) => waitFor(() => node.log.some(({ msg }) => String(msg).includes(text)));
+    expect((await task('a')).status).toBe('ok');
+    await limitFiles('300');
+    for (const id of ['b', 'c', 'd']) expect((await task(id)).status).toBe('ok');
+    await told('cannot be written');
+    expect((await app.cmd('restart', { task_id: 'b' })).status).toBe('ok');
+    await limitFiles('unlimited');
+    expect((await task('e')).status).toBe('ok');
+    await told('whole again');
+    node.child.kill('SIGKILL');
+    await once(node.child, 'exit');
+    const next = await startDaemonProcess(config);
+    expect(next.log).toContainEqual(expect.objectContaining({ ended: 5 }));
+    await next.end();
   });
 
   test('a planned stop ends the workers and says offline', async () => {

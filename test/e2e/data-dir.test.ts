@@ -50,22 +50,22 @@ describe('after a crash of the node', () => {
   test('the next start ends what the journal knows by its pid, and by its token alone', async () => {
     const tokens = ['snw_known', 'snw_spawning', 'snw_other'];
     const [known = 0, spawning = 0, other = 0] = await crashed(...tokens);
-    const before = openChildJournal(dir);
+    const before = openChildJournal(dir, quietLog());
     before.journal.spawning(childOf('snw_known', undefined));
     before.journal.spawned(childOf('snw_known', identityOf(known)));
     before.journal.spawning(childOf('snw_spawning', undefined));
     before.close();
 
-    const { leftovers, journal, close } = openChildJournal(dir);
+    const { leftovers, journal, close } = openChildJournal(dir, quietLog());
     const identities = [known, spawning, other].map(identityOf);
     expect(identities.map(isAlive)).toEqual([true, true, true]);
-    expect(await endLeftovers(leftovers, quietLog(), systemClock)).toBe(2);
+    expect(await endLeftovers(leftovers, quietLog(), systemClock)).toEqual({ ended: 2, living: [] });
     expect(identities.map(isAlive)).toEqual([false, false, true]);
     process.kill(other, 'SIGKILL');
 
     for (const child of leftovers) journal.gone(child);
     close();
-    expect(openChildJournal(dir).leftovers).toEqual([]);
+    expect(openChildJournal(dir, quietLog()).leftovers).toEqual([]);
   });
 
   test('a stranger that has the pid by now is left alone', async () => {
@@ -74,7 +74,7 @@ describe('after a crash of the node', () => {
     const rebooted = { ...identityOf(pid), bootId: 'another' };
     const unknown = { pid, startTime: '', bootId: bootId() };
     const leftovers = [reused, rebooted, unknown].map((identity, at) => childOf(`snw_${at}`, identity));
-    expect(await endLeftovers(leftovers, quietLog(), systemClock)).toBe(0);
+    expect(await endLeftovers(leftovers, quietLog(), systemClock)).toEqual({ ended: 0, living: [] });
     expect(isAlive(identityOf(pid))).toBe(true);
   });
 });
@@ -82,26 +82,26 @@ describe('after a crash of the node', () => {
 describe('the journal of children', () => {
   test('gives back who was not seen gone, and is closed to other users', () => {
     const identity = identityOf(process.pid);
-    const { journal, close } = openChildJournal(dir);
+    const { journal, close } = openChildJournal(dir, quietLog());
     journal.spawning(childOf('a', undefined));
     journal.spawned(childOf('a', identity));
     journal.spawning(childOf('b', undefined));
     journal.gone(childOf('b', undefined));
     close();
     expect(statSync(join(dir, 'children.ndjson')).mode & 0o777).toBe(0o600);
-    expect(openChildJournal(dir).leftovers).toEqual([childOf('a', identity)]);
+    expect(openChildJournal(dir, quietLog()).leftovers).toEqual([childOf('a', identity)]);
   });
 
   test('does not mind a line that a crash tore', () => {
-    const { journal, close } = openChildJournal(dir);
+    const { journal, close } = openChildJournal(dir, quietLog());
     journal.spawning(childOf('a', undefined));
     close();
     appendFileSync(join(dir, 'children.ndjson'), '{"op":"gone","task_id":"t1","gen');
-    expect(openChildJournal(dir).leftovers).toEqual([childOf('a', undefined)]);
+    expect(openChildJournal(dir, quietLog()).leftovers).toEqual([childOf('a', undefined)]);
   });
 
   test('does not grow for ever', () => {
-    const { journal, close } = openChildJournal(dir);
+    const { journal, close } = openChildJournal(dir, quietLog());
     journal.spawning(childOf('stays', undefined));
     for (let at = 0; at < 10_000; at += 1) {
       journal.spawning(childOf(`goes${at}`, undefined));
@@ -109,7 +109,7 @@ describe('the journal of children', () => {
     }
     close();
     expect(readFileSync(join(dir, 'children.ndjson'), 'utf8').split('\n').length).toBeLessThan(10_010);
-    expect(openChildJournal(dir).leftovers).toEqual([childOf('stays', undefined)]);
+    expect(openChildJournal(dir, quietLog()).leftovers).toEqual([childOf('stays', undefined)]);
   });
 });
 

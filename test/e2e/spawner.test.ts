@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ChildProcessSpawner } from '../../src/adapters/child-process.js';
 import { identityOf, isAlive, statOf } from '../../src/adapters/proc.js';
 import { systemClock, systemRandom } from '../../src/adapters/system-clock.js';
+import { TreeUsages } from '../../src/adapters/usage.js';
 import { LIMITS } from '../../src/core/limits.js';
 import type { ProcessExit, ProcessIdentity, ProcessListener, ProcessSpec } from '../../src/core/ports.js';
 import { waitFor } from '../fixtures/wait-for.js';
@@ -114,6 +115,15 @@ async function killLeader(worker: Worker): Promise<ProcessExit> {
 
 const SETSID = 'setsid sleep 1000 & echo runaway $!; exec sleep 1000';
 
+const CLEARED = 'setsid env -i sleep 1000 & echo runaway $!';
+
+/** The runaway, once only its parent tells where it came from. */
+async function left(worker: Worker): Promise<number> {
+  const runaway = await worker.pid('runaway');
+  await waitFor(() => statOf(runaway)?.session === runaway && readFileSync(`/proc/${runaway}/environ`, 'utf8') === '');
+  return runaway;
+}
+
 describe('what left the group and the session of a worker is gone before the worker is', () => {
   test.each([
     ['by setsid', SETSID],
@@ -159,6 +169,32 @@ describe('what left the group and the session of a worker is gone before the wor
     const runaway = await worker.pid('runaway');
     expect(spawner.signal(await worker.runs(), 'SIGKILL')).toBe('sent');
     await worker.ended();
+    expect(alive(runaway)).toBe(false);
+  });
+
+  test('and SIGKILL reaches what cleared its environment too', async () => {
+    const worker = start(`${CLEARED}; wait`);
+    const runaway = await left(worker);
+    expect(spawner.signal(await worker.runs(), 'SIGKILL')).toBe('sent');
+    await worker.ended();
+    expect(alive(runaway)).toBe(false);
+  });
+
+  test('and so does the end that SIGTERM brings', async () => {
+    const worker = start(`trap "exit 0" TERM; ${CLEARED}; wait`);
+    const runaway = await left(worker);
+    expect(spawner.signal(await worker.runs(), 'SIGTERM')).toBe('sent');
+    await worker.ended();
+    expect(alive(runaway)).toBe(false);
+  });
+
+  test('also where a look before its death is all that tells', async () => {
+    const trees = new TreeUsages();
+    spawner = new ChildProcessSpawner(systemClock, trees);
+    const worker = start(`${CLEARED}; wait`);
+    const runaway = await left(worker);
+    await trees.of([await worker.runs()]);
+    await killLeader(worker);
     expect(alive(runaway)).toBe(false);
   });
 
