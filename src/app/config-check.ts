@@ -2,7 +2,7 @@ import { DEFAULT_HOST, isLoopback } from '../core/address.js';
 import type { ConfigWire, ListenerWire, RouteWire } from '../core/config-schema.js';
 import { describe, SuperNodeError } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
-import { resolveRecord } from '../core/task-record.js';
+import { A_PROGRAM, resolveRecord } from '../core/task-record.js';
 import type { TaskWire } from '../core/task-schema.js';
 import { type Fault, formatPath } from '../core/validate.js';
 import { isTopicFilter } from '../transport/topic-filter.js';
@@ -62,6 +62,9 @@ function* taskFaults({ tasks = [], workers = {}, queue = {}, limits = {} }: Conf
   if (count > tasksMax) {
     const text = `expected at most ${tasksMax} (limits.tasks, each of \`instances\` counted), got ${count}`;
     yield { path: ['tasks'], text };
+  }
+  for (const [name, { command }] of templates) {
+    if (command?.[0] === '') yield { path: ['workers', name, 'command'], text: `expected ${A_PROGRAM}, got ""` };
   }
   for (const [index, task] of tasks.entries()) {
     const earlier = seen.get(task.task_id);

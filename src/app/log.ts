@@ -1,5 +1,6 @@
 import { pino } from 'pino';
 import pretty from 'pino-pretty';
+import { escapeJson } from '../core/controls.js';
 import type { Logger } from '../core/ports.js';
 
 export interface LogOptions {
@@ -21,21 +22,23 @@ const SECRETS = ['password', 'token', 'secret', 'authorization', 'SN_TOKEN', 'SN
 export function createLog(options: LogOptions = {}): Logger {
   const { level = 'info', format = 'auto', stream } = options;
   const isTTY = (stream ?? process.stdout).isTTY === true;
-  const destination =
-    format === 'pretty' || (format === 'auto' && isTTY)
-      ? pretty({
-          colorize: isTTY && !process.env.NO_COLOR,
-          translateTime: 'SYS:HH:MM:ss.l',
-          singleLine: true,
-          destination: stream ?? 1,
-        })
-      : (stream ?? pino.destination({ dest: 1, sync: false, maxLength: HELD_BYTES_MAX }));
+  const isPretty = format === 'pretty' || (format === 'auto' && isTTY);
+  const destination = isPretty
+    ? pretty({
+        colorize: isTTY && !process.env.NO_COLOR,
+        translateTime: 'SYS:HH:MM:ss.l',
+        singleLine: true,
+        destination: stream ?? 1,
+      })
+    : (stream ?? pino.destination({ dest: 1, sync: false, maxLength: HELD_BYTES_MAX }));
   const log = pino(
     {
       level,
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
+      // Lines of workers are in it, which must not turn a terminal's text round.
+      hooks: { streamWrite: (line) => escapeJson(line, isPretty) },
       redact: { paths: SECRETS.flatMap((name) => [name, `*.${name}`]), censor: '[hidden]' },
     },
     destination,

@@ -30,6 +30,10 @@ interface CallFigures {
   figures(taskId: TaskId): { readonly inFlight: number; readonly total: number; readonly failed: number };
   /** Under way at one worker. */
   inFlight(worker: WorkerKey): number;
+  /** Under way, of all tasks. */
+  readonly size: number;
+  /** Answers that nobody waited for. */
+  readonly late: number;
 }
 
 /** What `m/stat` shows: the states of the supervisor, the figures of the queues, the channels of the transport. */
@@ -43,13 +47,14 @@ export class NodeStatusBoard implements StatusBoard {
   }
 
   node(): Record<string, unknown> {
-    const { name, version, clock, supervisor, queues, hub } = this.#ports;
+    const { name, version, clock, supervisor, queues, calls, hub } = this.#ports;
     return {
       name,
       version,
       uptime_ms: Math.round(clock.now() - this.#startedMs),
       connections: hub().connections,
       queue_bytes: queues.bytes,
+      calls: { in_flight: calls.size, late: calls.late },
       events: Object.fromEntries(this.#ports.events),
       tasks: supervisor.list().map((status) => this.#task(status)),
     };

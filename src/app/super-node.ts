@@ -317,7 +317,7 @@ export class SuperNode {
     const answer = answerIn(line);
     const seatId = stdinSeatId(seatOwner(worker));
     if (answer === undefined) return undefined;
-    return this.#calls.answer(seatId, answer.callId, answer.kind, answer.payload) ?? 'taken';
+    return this.#calls.answer(seatId, { taskId: worker.taskId, ...answer }) ?? 'taken';
   }
 
   #sampled(usage: ReadonlyMap<number, ProcessUsage>): void {

@@ -7,7 +7,7 @@ import type { Announcer } from './announcer.js';
 import type { TaskCatalog } from './task-catalog.js';
 import type { TaskLogs } from './task-logs.js';
 
-/** Events that somebody should look into. */
+/** Events that somebody should look into, unless they were commanded. */
 const TROUBLE = new Set(['restarting', 'failed', 'run_failed', 'spawn_error', 'unkillable', 'lost', 'output_dropped']);
 
 export interface DeskPorts {
@@ -44,7 +44,8 @@ export class SupervisorDesk implements SupervisorReport {
   }
 
   event(type: string, taskId: TaskId, data: Record<string, unknown>): void {
-    this.#logOf(taskId)[TROUBLE.has(type) ? 'warn' : 'info'](data, `${taskId}: ${type}`);
+    const isTrouble = TROUBLE.has(type) && data.cause !== 'command';
+    this.#logOf(taskId)[isTrouble ? 'warn' : 'info'](data, `${taskId}: ${type}`);
     this.#ports.announcer.event(type, data, taskId);
   }
 

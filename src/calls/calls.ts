@@ -1,8 +1,8 @@
 import { SuperNodeError } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
 import type { Clock, Random } from '../core/ports.js';
-import type { Seat } from '../core/seat.js';
-import type { AnswerKind, TaskId } from '../core/topics.js';
+import type { Seat, WorkerAnswer } from '../core/seat.js';
+import type { TaskId } from '../core/topics.js';
 import { seatOwner, type WorkerKey } from '../core/worker-key.js';
 import { Burdens } from './burdens.js';
 import { type AnswerPart, Call, type CallOutcome, type CallRequest } from './call.js';
@@ -57,12 +57,15 @@ export class Calls {
     return new Promise((resolve, reject) => this.#begin(id, seat, request, { resolve, reject }));
   }
 
-  /** A seat says something about a call. It counts only for a call that this very seat was given and has not answered
-   *  to the end; anything else is counted in `late`. The bytes are valid only during the call.
+  /** A seat says something about a call. It counts only for a call of this task that this very seat was given and has
+   *  not answered to the end; anything else is counted in `late`. The bytes are valid only during the call.
    *  @returns a promise while the caller has no room for more; it never rejects */
-  answer(seatId: string, callId: string, kind: AnswerKind, payload: Uint8Array): undefined | Promise<void> {
-    const call = this.#find(seatId, callId);
-    if (call !== undefined) return call.answer(kind, payload);
+  answer(seatId: string, answer: WorkerAnswer): undefined | Promise<void> {
+    const call = this.#calls.get(answer.callId);
+    // One connection may be a seat of several tasks.
+    if (call?.isOpen && call.seat.id === seatId && call.taskId === answer.taskId) {
+      return call.answer(answer.kind, answer.payload);
+    }
     this.#late++;
     return undefined;
   }
@@ -104,6 +107,11 @@ export class Calls {
     this.#figures.delete(taskId);
   }
 
+  /** Calls under way, of all tasks. */
+  get size(): number {
+    return this.#calls.size;
+  }
+
   /** Answers that nobody waited for, or that came from a seat that was not asked. */
   get late(): number {
     return this.#late;
@@ -113,11 +121,6 @@ export class Calls {
   stop(): void {
     this.#stopped = true;
     for (const call of [...this.#calls.values()]) call.end(closing(), 'cancel');
-  }
-
-  #find(seatId: string, callId: string): Call | undefined {
-    const call = this.#calls.get(callId);
-    return call?.isOpen && call.seat.id === seatId ? call : undefined;
   }
 
   /** @throws SuperNodeError SN_ERR_NO_CHANNEL */

@@ -1,7 +1,8 @@
 import { isUtf8 } from 'node:buffer';
+import { nestsDeeper } from '../core/json-depth.js';
+import { LIMITS } from '../core/limits.js';
 import type { WriteResult } from '../core/ports.js';
-import type { Seat } from '../core/seat.js';
-import type { AnswerKind } from '../core/topics.js';
+import type { Seat, WorkerAnswer } from '../core/seat.js';
 
 /** Calls to a program that knows no MQTT, as lines of JSON:
  *
@@ -11,26 +12,50 @@ import type { AnswerKind } from '../core/topics.js';
  *  stdout   {"reply":"k3J9","payload":"4","last":true}
  *           {"reply":"k3J9","error":"what went wrong"}
  *  ``` */
-export interface LineAnswer {
-  readonly callId: string;
-  readonly kind: AnswerKind;
-  readonly payload: Uint8Array;
+export type LineAnswer = Omit<WorkerAnswer, 'taskId'>;
+
+const OPEN_OBJECT = 123;
+const CLOSE_OBJECT = 125;
+const SPACE = 32;
+const KEY = '"reply"';
+/** How an answer begins that cannot be read to its end. The ids of calls are short, and base64url. */
+const HEAD = /^\{\s*"reply"\s*:\s*"([\w-]{1,64})"/;
+const HEAD_BYTES = 128;
+const TOO_LONG = `expected an answer of at most ${LIMITS.outputLineBytes} bytes a line, got a longer line`;
+const TOO_DEEP = `expected JSON at most ${LIMITS.jsonDepth} levels deep, got deeper nesting`;
+
+/** Reads a line of stdout. Undefined: it is no answer, but a line like any other. What cannot be one is not parsed: a
+ *  worker may write whatever it likes, as fast as it likes.
+ *  @param line At most `LIMITS.outputLineBytes`; one of just that length may have been cut */
+export function answerIn(line: Uint8Array): LineAnswer | undefined {
+  const bytes = Buffer.from(line.buffer, line.byteOffset, line.byteLength);
+  if (bytes[0] !== OPEN_OBJECT) return undefined;
+  const mayBeCut = bytes.length >= LIMITS.outputLineBytes;
+  if (!endsObject(bytes)) return mayBeCut ? unreadable(bytes, TOO_LONG) : undefined;
+  if (!bytes.includes(KEY)) return undefined;
+  if (nestsDeeper(bytes, LIMITS.jsonDepth)) return unreadable(bytes, TOO_DEEP);
+  return answerOf(parsed(bytes)) ?? (mayBeCut ? unreadable(bytes, TOO_LONG) : undefined);
 }
 
-/** Reads a line of stdout. Undefined: it is no answer, but a line like any other. */
-export function answerIn(line: Uint8Array): LineAnswer | undefined {
-  const value = parsed(line);
+function answerOf(value: unknown): LineAnswer | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
   const { reply: callId, error, last, payload, payload_base64 }: Record<string, unknown> = { ...value };
   if (typeof callId !== 'string') return undefined;
-  try {
-    if (error !== undefined) return { callId, kind: 'error', payload: bytesOf(error) };
-    const bytes = typeof payload_base64 === 'string' ? Buffer.from(payload_base64, 'base64') : bytesOf(payload);
-    return { callId, kind: last === true ? 'end' : 'part', payload: bytes };
-  } catch (thrown) {
-    if (!(thrown instanceof RangeError)) throw thrown;
-    return { callId, kind: 'error', payload: Buffer.from('payload: expected JSON, got too much depth') };
-  }
+  if (error !== undefined && error !== null) return { callId, kind: 'error', payload: bytesOf(error) };
+  const bytes = typeof payload_base64 === 'string' ? Buffer.from(payload_base64, 'base64') : bytesOf(payload);
+  return { callId, kind: last === true ? 'end' : 'part', payload: bytes };
+}
+
+/** The line fails the call that it begins to answer, so that nobody waits for the rest. */
+function unreadable(line: Buffer, why: string): LineAnswer | undefined {
+  const callId = HEAD.exec(line.toString('latin1', 0, HEAD_BYTES))?.[1];
+  return callId === undefined ? undefined : { callId, kind: 'error', payload: Buffer.from(why) };
+}
+
+function endsObject(line: Buffer): boolean {
+  let last = line.length - 1;
+  while (last > 0 && (line[last] ?? 0) <= SPACE) last -= 1;
+  return line[last] === CLOSE_OBJECT;
 }
 
 /** The stdin of a worker as a place that takes calls.
@@ -61,15 +86,14 @@ function lineOf(value: object): Buffer {
   return Buffer.from(`${JSON.stringify(value)}\n`);
 }
 
-/** Text as it is, anything else as JSON; nothing is empty.
- *  @throws RangeError for what nests too deeply to be written */
+/** Text as it is, anything else as JSON; nothing is empty. */
 function bytesOf(value: unknown): Buffer {
   return Buffer.from(typeof value === 'string' ? value : (JSON.stringify(value) ?? ''));
 }
 
-function parsed(line: Uint8Array): unknown {
+function parsed(line: Buffer): unknown {
   try {
-    return JSON.parse(Buffer.from(line.buffer, line.byteOffset, line.byteLength).toString('utf8'));
+    return JSON.parse(line.toString('utf8'));
   } catch (error) {
     if (error instanceof SyntaxError) return undefined;
     throw error;

@@ -1,6 +1,6 @@
 /** Every error a caller can meet: what it means, the HTTP status it maps to, whether trying again can help. */
 export const ERROR_TABLE = {
-  SN_ERR_JSON: { status: 400, retryable: false, means: 'the payload is not a JSON object' },
+  SN_ERR_JSON: { status: 400, retryable: false, means: 'the payload is not a JSON object, or nests too deep' },
   SN_ERR_REQUEST: { status: 400, retryable: false, means: 'a field is missing, unknown, or of the wrong type' },
   SN_ERR_COMMAND_UNKNOWN: { status: 400, retryable: false, means: 'no such command' },
   SN_ERR_TASK_ID: { status: 400, retryable: false, means: 'the task id does not fit its pattern' },

@@ -34,6 +34,9 @@ export const LIMITS = {
   /** Payload bytes of one fetch, when the caller names no `max_bytes`. */
   fetchBytes: 1_048_576,
   fetchBytesMax: 16_777_216,
+  /** Lists and objects within each other, in the JSON of a request or of an answer by lines: very deep ones keep a
+   *  parser busy for a long time. */
+  jsonDepth: 128,
   /** Longest `wait_ms` of a fetch. */
   fetchWaitMsMax: 3_600_000,
   /** How often the clock of silences is looked at while somebody keeps others waiting, and at the most and least
@@ -70,8 +73,10 @@ export const LIMITS = {
   outputLinesPerSecond: 200,
   outputBytesBurst: 4_194_304,
   outputBytesPerSecond: 1_048_576,
-  /** Lines of one output handed on in one turn of the event loop; others have theirs between them. */
+  /** Lines of one output handed on in one turn of the event loop, and after how long it ends before them; others have
+   *  theirs between them. */
   outputLinesPerTurn: 500,
+  outputTurnMs: 8,
   /** stderr lines kept to explain an exit. */
   lastStderrLines: 20,
   lastStderrLineChars: 500,

@@ -1,3 +1,14 @@
+import type { AnswerKind, TaskId } from './topics.js';
+
+/** What a worker says about a call. */
+export interface WorkerAnswer {
+  /** For which task it speaks. */
+  readonly taskId: TaskId;
+  readonly callId: string;
+  readonly kind: AnswerKind;
+  readonly payload: Uint8Array;
+}
+
 /** A place that takes calls: one connection of a worker, or the stdin of one. */
 export interface Seat {
   /** Unique in the node, and never used again. */

@@ -62,6 +62,9 @@ export interface TaskRecord {
 /** Fields that decide what runs, and as whom: never taken from a request that names a template. */
 const ALWAYS_PINNED: readonly TaskFieldName[] = ['command', 'env', 'cwd', 'user'];
 
+/** What `command` must begin with; its arguments may be empty. */
+export const A_PROGRAM = 'a program first';
+
 /** Who gives the record: the config file and code in the process may run anything, a request may not. */
 export type RecordSource = 'trusted' | 'request';
 
@@ -140,6 +143,7 @@ function refuseNonsense(record: TaskRecord): void {
   if (command === undefined && lost !== undefined) {
     throw mismatch('SN_ERR_REQUEST', lost[0], 'none for a task of net clients, which has no command', 'one');
   }
+  if (argvOf(record)?.[0] === '') throw mismatch('SN_ERR_REQUEST', 'command', A_PROGRAM, '');
   if (execIntervalMs > 0 && ready === 'connect') {
     throw mismatch('SN_ERR_REQUEST', 'ready', '"spawn", or none, with exec_interval', ready);
   }

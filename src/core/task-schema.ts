@@ -68,7 +68,7 @@ const BackoffSchema = Type.Partial(
 );
 
 const RunFields = {
-  command: Type.Array(Type.String({ ...WORD, minLength: 1 }), {
+  command: Type.Array(Type.String(WORD), {
     minItems: 1,
     maxItems: 1_000,
     description:

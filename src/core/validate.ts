@@ -52,7 +52,10 @@ export function faultOf(schema: TSchema, value: unknown): Fault | undefined {
 function mismatchOf(error: ValueError): Fault {
   const missing = error.type === ValueErrorType.ObjectRequiredProperty;
   const got = missing ? 'nothing' : describe(error.value);
-  return { path: keysOf(error.path), text: `expected ${expectation(error.schema)}, got ${got}` };
+  // Where a text is only too long or too short, its pattern would mislead.
+  const ofLength = error.type === ValueErrorType.StringMaxLength || error.type === ValueErrorType.StringMinLength;
+  const expected = ofLength ? lengthOf(error.schema) : expectation(error.schema);
+  return { path: keysOf(error.path), text: `expected ${expected}, got ${got}` };
 }
 
 const SUGGESTION = ', did you mean ';
@@ -141,9 +144,7 @@ export function expectation(schema: TSchema): string {
       return `${schema.type}${rangeOf(schema.minimum, schema.maximum)}`;
     case 'string':
       if (schema.pattern) return `text like ${schema.pattern}`;
-      return schema.minLength || schema.maxLength
-        ? `text of ${schema.minLength ?? 0} to ${schema.maxLength ?? 'any number of'} characters`
-        : 'text';
+      return schema.minLength || schema.maxLength ? lengthOf(schema) : 'text';
     case 'array':
       return `a list${schema.minItems ? ` of at least ${schema.minItems}` : ''}${schema.maxItems ? ` of at most ${schema.maxItems}` : ''}`;
     case 'object':
@@ -153,6 +154,10 @@ export function expectation(schema: TSchema): string {
     default:
       return 'a value';
   }
+}
+
+function lengthOf({ minLength = 0, maxLength = 'any number of' }: TSchema): string {
+  return `text of ${minLength} to ${maxLength} characters`;
 }
 
 function rangeOf(minimum: number | undefined, maximum: number | undefined): string {

@@ -1,8 +1,12 @@
+import { TokenBucket } from './token-bucket.js';
+
 const NEWLINE = 10;
 const CARRIAGE_RETURN = 13;
 const BUFFER_BYTES = 4_096;
 /** A longer buffer is let go after its line, so that one long line does not cost memory for ever. */
 const KEPT_BUFFER_BYTES = 65_536;
+
+const always = () => true;
 
 /** Cuts a stream of bytes into lines. Holds at most one unfinished line of `lineBytesMax`.
  *
@@ -23,11 +27,11 @@ export class LineSplitter {
   }
 
   /** @param onLine Gets each finished line without its line end; the bytes are only good during the call.
-   *  @param linesMax Ends after so many lines.
+   *  @param goesOn Whether another line may follow the one that was finished last.
    *  @returns How many bytes of the chunk it took: all, or up to the end of the last line. */
-  push(chunk: Uint8Array, onLine: (line: Uint8Array) => void, linesMax = Number.POSITIVE_INFINITY): number {
+  push(chunk: Uint8Array, onLine: (line: Uint8Array) => void, goesOn: () => boolean = always): number {
     let from = 0;
-    for (let lines = 0; lines < linesMax; lines += 1) {
+    do {
       const at = chunk.indexOf(NEWLINE, from);
       if (at < 0) {
         if (from < chunk.length) this.#keep(chunk.subarray(from));
@@ -35,7 +39,7 @@ export class LineSplitter {
       }
       this.#finish(chunk.subarray(from, at), onLine);
       from = at + 1;
-    }
+    } while (goesOn());
     return from;
   }
 
@@ -80,33 +84,27 @@ export interface LineRates {
   readonly bytesBurst: number;
 }
 
-/** Lets lines through at a rate, and counts the rest: one bucket for lines and one for bytes, each filling by its rate
- *  up to its burst. A worker that dies tells why in one burst. */
+/** Lets lines through at a rate, and counts the rest. A worker that dies tells why in one burst. */
 export class LineBudget {
-  readonly #rates: LineRates;
-  #lines = 0;
-  #bytes = 0;
-  /** Nothing came yet: the first line finds both buckets full. */
-  #lastMs = Number.NEGATIVE_INFINITY;
+  readonly #bytesBurst: number;
+  readonly #lines: TokenBucket;
+  readonly #bytes: TokenBucket;
   #dropped = 0;
 
-  constructor(rates: LineRates) {
-    this.#rates = rates;
+  constructor({ linesBurst, linesPerSecond, bytesBurst, bytesPerSecond }: LineRates) {
+    this.#bytesBurst = bytesBurst;
+    this.#lines = new TokenBucket(linesBurst, linesPerSecond);
+    this.#bytes = new TokenBucket(bytesBurst, bytesPerSecond);
   }
 
   /** A line that is larger than all its bucket still passes when that is full; what it took too much is filled first. */
   admit(nowMs: number, bytes: number): boolean {
-    const { linesPerSecond, linesBurst, bytesPerSecond, bytesBurst } = this.#rates;
-    const seconds = (nowMs - this.#lastMs) / 1_000;
-    this.#lastMs = nowMs;
-    this.#lines = Math.min(linesBurst, this.#lines + seconds * linesPerSecond);
-    this.#bytes = Math.min(bytesBurst, this.#bytes + seconds * bytesPerSecond);
-    if (this.#lines < 1 || this.#bytes < Math.min(bytes, bytesBurst)) {
+    if (this.#lines.filled(nowMs) < 1 || this.#bytes.filled(nowMs) < Math.min(bytes, this.#bytesBurst)) {
       this.#dropped += 1;
       return false;
     }
-    this.#lines -= 1;
-    this.#bytes -= bytes;
+    this.#lines.take(1);
+    this.#bytes.take(bytes);
     return true;
   }
 

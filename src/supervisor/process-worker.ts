@@ -214,10 +214,8 @@ export class ProcessWorker {
     for (const effect of effects) this.#guard(() => this.#perform(effect));
     if (worker.name !== 'backoff') this.#nextStartAtMs = undefined;
     if (worker.name !== 'waiting' && this.#job) this.#job.nextRunAtMs = undefined;
-    if (event.type === 'silent' && !isLate) this.#tellGone(this.#run, 'silent for longer than its heartbeat allows');
-    if (event.type === 'gone' && !isLate) {
-      this.#tellGone(this.#past.endedRun, this.#past.whyGone(next?.do === 'restart' ? next.cause : undefined));
-    }
+    const why = isLate ? undefined : this.#past.whyGone(event, next?.do === 'restart' ? next.cause : undefined);
+    if (why !== undefined) this.#tellGone(event.type === 'gone' ? this.#past.endedRun : this.#run, why);
     // First the world, then the state that people see, then the answers: who has an answer finds the state of it.
     this.#task.changed();
     for (const effect of effects) this.#guard(() => this.#announce(effect));

@@ -94,7 +94,7 @@ export interface SupervisorReport {
   data(worker: WorkerKey, line: Uint8Array): undefined | Promise<void>;
   /** A line of stdout of a worker with `stdin: lines`. Undefined: it answers no call, and is a line like any other. */
   answer(worker: WorkerKey, line: Uint8Array): undefined | 'taken' | Promise<void>;
-  /** The process of a worker is gone, or its heartbeat is: whoever waits for it waits in vain.
+  /** The process of a worker is gone, its heartbeat is, or nothing ends it: whoever waits for it waits in vain.
    *  @param why For people, such as `signal SIGKILL` */
   workerGone(worker: WorkerKey, why: string): void;
   removed(taskId: TaskId): void;

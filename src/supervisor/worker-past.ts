@@ -41,8 +41,12 @@ export class WorkerPast {
     return noticeData(notice, facts, nowMs);
   }
 
-  /** Why the process is gone, for people. @param planned Why it was ended, where it was, to be started again. */
-  whyGone(planned: RestartCause | undefined): string {
+  /** Why nobody need wait for the worker any more, for people. Undefined: after this event it may still work.
+   *  @param planned Why it was ended, where it was, to be started again. */
+  whyGone(event: WorkerEvent, planned: RestartCause | undefined): string | undefined {
+    if (event.type === 'silent') return 'silent for longer than its heartbeat allows';
+    if (event.type === 'unkillable') return 'SIGKILL does not end it';
+    if (event.type !== 'gone') return undefined;
     const { lastExit: exit } = this;
     const cause = planned ?? (exit?.oom ? 'oom' : undefined);
     const how = exit?.signal ? `signal ${exit.signal}` : `exit code ${exit?.code}`;

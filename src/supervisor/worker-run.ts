@@ -1,5 +1,5 @@
 import { LIMITS } from '../core/limits.js';
-import type { ChildRecord, ProcessIdentity, ProcessSpec, ProcessUsage } from '../core/ports.js';
+import type { ChildRecord, Clock, ProcessIdentity, ProcessSpec, ProcessUsage } from '../core/ports.js';
 import { argvOf, type OutputUse, type TaskRecord } from '../core/task-record.js';
 import type { WorkerKey } from '../core/worker-key.js';
 import { LineBudget, LineSplitter, lineText } from './output-lines.js';
@@ -8,6 +8,8 @@ import type { OutputStream, SupervisorPorts } from './status.js';
 /** UTF-8 takes at most four bytes a character. */
 const TAIL_LINE_BYTES = 4 * LIMITS.lastStderrLineChars;
 const OPEN_BRACE = 123;
+/** How often the clock is looked at: after the first line, which may be a very long one, and then each so many. */
+const LINES_PER_LOOK = 16;
 const STREAMS = ['stdout', 'stderr'] as const;
 
 /** What belongs to one start of a worker: its secret, its process, its channels, its output. */
@@ -77,7 +79,7 @@ export class WorkerRun {
     const before = this.#unfinished[stream];
     const { taken, wait } = before ? { taken: 0, wait: before } : this.#some(stream, chunk);
     if (taken === chunk.length) return wait;
-    // Short lines come by the ten thousand in one chunk; others have their turn between them.
+    // Lines come by the ten thousand in one chunk, or are long to deal with; others have their turn between them.
     const rest = this.#rest(stream, Uint8Array.from(chunk.subarray(taken)), wait);
     this.#unfinished[stream] = rest;
     rest.then(() => {
@@ -111,8 +113,9 @@ export class WorkerRun {
 
   #some(stream: OutputStream, chunk: Uint8Array): { taken: number; wait: undefined | Promise<void> } {
     let taken = 0;
+    const goesOn = turnOf(this.#ports.clock);
     const wait = this.#lines((onLine) => {
-      taken = this.#splitters[stream].push(chunk, (line) => onLine(stream, line), LIMITS.outputLinesPerTurn);
+      taken = this.#splitters[stream].push(chunk, (line) => onLine(stream, line), goesOn);
     });
     return { taken, wait };
   }
@@ -187,6 +190,18 @@ export class WorkerRun {
     this.#lossToldMs = this.#ports.clock.now();
     this.#ports.report.event('output_dropped', this.key.taskId, { lines, cut });
   }
+}
+
+/** Whether one turn has room for another line: some cost less than a look at the clock, others are parsed, or told to
+ *  thousands. */
+function turnOf(clock: Clock): () => boolean {
+  const endMs = clock.now() + LIMITS.outputTurnMs;
+  let lines = 0;
+  return () => {
+    lines += 1;
+    if (lines >= LIMITS.outputLinesPerTurn) return false;
+    return lines % LINES_PER_LOOK !== 1 || clock.now() < endMs;
+  };
 }
 
 function ignore(): void {

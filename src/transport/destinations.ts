@@ -123,11 +123,11 @@ export class Destinations {
   }
 
   /** Whose call it is is for the answers to judge: they know which connection has it. */
-  #answer({ callId, part }: TopicMeaning & { kind: 'answer' }): Destination {
+  #answer({ taskId, callId, part: kind }: TopicMeaning & { kind: 'answer' }): Destination {
     const { answers } = this.#ports;
     return {
       kind: 'node',
-      accept: (channel, payload) => answers.answer(seatIdOf(channel), callId, part, payload),
+      accept: (channel, payload) => answers.answer(seatIdOf(channel), { taskId, callId, kind, payload }),
     };
   }
 

@@ -1,5 +1,6 @@
 import type { SuperNodeError } from '../core/errors.js';
-import type { AnswerKind, TaskId, WorkerReport } from '../core/topics.js';
+import type { WorkerAnswer } from '../core/seat.js';
+import type { TaskId, WorkerReport } from '../core/topics.js';
 import type { WorkerKey } from '../core/worker-key.js';
 import type { Reply, Request } from '../router/request.js';
 import type { Channel } from './channel.js';
@@ -40,7 +41,7 @@ export interface Intake {
 /** Where the answers of workers go. */
 export interface Answers {
   /** The bytes are valid only during the call. A promise: the worker is to wait; it never rejects. */
-  answer(seatId: string, callId: string, kind: AnswerKind, payload: Uint8Array): undefined | Promise<void>;
+  answer(seatId: string, answer: WorkerAnswer): undefined | Promise<void>;
   /** A connection that may have been a seat is over.
    *  @param end.processBehind The cause may be the end of a process, which somebody else tells
    *  @param end.why For people */

@@ -89,6 +89,20 @@ describe.each(NODE_KINDS)('calls of a node as %s', (kind) => {
     worker.client.kill();
   });
 
+  test('what comes after the last word is acknowledged, and counted for all to see', async () => {
+    const lateAnswers = async () => (await app.ask('m/stat')).data.calls.late;
+    const worker = await Worker.connect(node.port, fresh('late'));
+    const { ended, replies } = call(app, worker.task);
+    const id = await worker.takes();
+    await worker.says(id, '/end', 'first');
+    await ended();
+    const before = await lateAnswers();
+    await worker.says(id, '/end', 'second');
+    expect(await lateAnswers()).toBe(before + 1);
+    expect(replies()).toHaveLength(1);
+    worker.client.kill();
+  });
+
   test('bytes go there and back', async () => {
     const worker = await Worker.connect(node.port, fresh('bytes'));
     const { ended } = call(app, worker.task, { payload_base64: '/wCA' });

@@ -20,6 +20,8 @@ export class JudgedReport implements SupervisorReport {
   readonly #news = new Set<string>();
   /** Processes that are gone and were not told to be, by worker. */
   readonly #goneUntold = new Map<string, ProcessExit>();
+  /** Workers of which nobody need expect anything, as SIGKILL does not end them; the event that says so comes next. */
+  readonly #givenUp = new Set<string>();
   readonly #wrong: (what: string) => void;
   #checks = 0;
 
@@ -49,6 +51,7 @@ export class JudgedReport implements SupervisorReport {
 
   checkGone(): void {
     assert.deepEqual([...this.#goneUntold.keys()], [], 'gone, and nobody was told');
+    assert.deepEqual([...this.#givenUp], [], 'given up, and not told to be unkillable');
   }
 
   defined(): void {
@@ -61,6 +64,9 @@ export class JudgedReport implements SupervisorReport {
   event(type: string, taskId: TaskId, data: Record<string, unknown>): void {
     if (type === 'output_dropped') this.#output.dropped(data);
     const [, instance = '1'] = String(data.worker_id ?? taskId).split('~');
+    if (type === 'unkillable' && !this.#givenUp.delete(`${taskId}~${instance}`)) {
+      this.#wrong(`${taskId}~${instance} is unkillable, and who waits for it was not told`);
+    }
     this.#hooks.told(type, taskId, Number(instance), data);
   }
   output(): void {
@@ -75,6 +81,10 @@ export class JudgedReport implements SupervisorReport {
   workerGone({ taskId, instance }: WorkerKey, why: string): void {
     if (why.startsWith('silent')) return;
     const worker = `${taskId}~${instance}`;
+    if (why.startsWith('SIGKILL')) {
+      this.#givenUp.add(worker);
+      return;
+    }
     const exit = this.#goneUntold.get(worker);
     if (!this.#goneUntold.delete(worker)) this.#wrong(`${worker} was told to be gone, and was not`);
     else if (!why.endsWith(exit?.signal ? `signal ${exit.signal}` : `exit code ${exit?.code}`)) {

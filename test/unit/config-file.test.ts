@@ -55,6 +55,11 @@ describe('a bad config is refused with file, line, place, what was expected and 
       'edge.yaml:2: tasks[0].task_id: expected text like ^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$, got nothing',
     ],
     [
+      'a template without a program',
+      'workers:\n  cam:\n    command: ["", "x"]',
+      'edge.yaml:3: workers.cam.command: expected a program first, got ""',
+    ],
+    [
       'a wrong type',
       'listeners:\n  - type: mqtt\n    port: "1883"',
       'edge.yaml:3: listeners[0].port: expected integer 0 to 65535, got "1883"',

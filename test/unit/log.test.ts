@@ -1,5 +1,5 @@
 import { PassThrough } from 'node:stream';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { createLog, type LogOptions } from '../../src/app/log.js';
 
 function logTo(options: LogOptions, write: (log: ReturnType<typeof createLog>) => void): string {
@@ -26,6 +26,25 @@ test('what is below the level is not written', () => {
   expect(logTo({ level: 'warn' }, (log) => log.info({}, 'quiet'))).toBe('');
   expect(logTo({ level: 'silent' }, (log) => log.error({}, 'quiet'))).toBe('');
   expect(logTo({ level: 'debug' }, (log) => log.debug({}, 'loud'))).toContain('loud');
+});
+
+describe('what a worker writes obeys no terminal', () => {
+  const hostile = 'a\u202eb\u2066c\u2028d\u200fe\u061cf\u009b2Jg';
+  const shown = 'a\\u202eb\\u2066c\\u2028d\\u200fe\\u061cf\\u009b2Jg';
+  const write = (log: ReturnType<typeof createLog>) => log.info({ stderr: [hostile] }, `said ${hostile}`);
+  const obeyed = /[\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/u;
+
+  test('in pretty lines, where its marks are shown', () => {
+    const line = logTo({ format: 'pretty' }, write);
+    expect(line).toContain(`said ${shown}`);
+    expect(line).not.toMatch(obeyed);
+  });
+
+  test('in JSON lines, which still mean the same', () => {
+    const line = logTo({ format: 'json' }, write);
+    expect(line).not.toMatch(obeyed);
+    expect(JSON.parse(line)).toMatchObject({ msg: `said ${hostile}`, stderr: [hostile] });
+  });
 });
 
 test('pretty lines are for people: no JSON, no colours into a pipe', () => {

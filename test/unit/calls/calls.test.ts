@@ -1,6 +1,7 @@
 import { getEventListeners } from 'node:events';
 import { expect, test } from 'vitest';
 import { LIMITS } from '../../../src/core/limits.js';
+import { taskIdOf } from '../../../src/core/topics.js';
 import type { WorkerKey } from '../../../src/core/worker-key.js';
 import { seatOwner } from '../../../src/core/worker-key.js';
 import { callsWorld, FakeSeat, rest } from '../../fixtures/seats.js';
@@ -36,7 +37,7 @@ test('parts come one by one, in order, and the last one last', async () => {
 
 test('the bytes of an answer are copied before they become somebody else’s', async () => {
   const seat = new FakeSeat('channel:1');
-  const { calls, begin } = callsWorld(seat);
+  const { calls, taskId, begin } = callsWorld(seat);
   let freed: () => void = () => undefined;
   const held: Uint8Array[] = [];
   begin({
@@ -48,9 +49,10 @@ test('the bytes of an answer are copied before they become somebody else’s', a
     },
   });
   const bytes = Buffer.from('first');
-  void calls.answer(seat.id, seat.lastCall, 'part', bytes);
+  const answer = { taskId, callId: seat.lastCall, kind: 'part', payload: bytes } as const;
+  void calls.answer(seat.id, answer);
   bytes.write('XXXXX');
-  void calls.answer(seat.id, seat.lastCall, 'part', bytes);
+  void calls.answer(seat.id, answer);
   bytes.write('YYYYY');
   freed();
   await rest();
@@ -68,7 +70,7 @@ test('a worker’s error is the caller’s, made safe and short', async () => {
   say(seat, 'error', 'out of memory', first);
   say(seat, 'error', 'a\u0000\u001b[31m\r\n\u202eb\u2028', second);
   say(seat, 'error', 'é'.repeat(100_000), third);
-  calls.answer(seat.id, fourth, 'error', Buffer.of());
+  say(seat, 'error', '', fourth);
   await rest();
   expect(plain.error).toMatchObject({ code: 'SN_ERR_CALL_FAILED', message: 'llm answered: out of memory' });
   expect(hostile.error).toMatchObject({ message: 'llm answered: a [31m b' });
@@ -80,9 +82,9 @@ test('a worker’s error is the caller’s, made safe and short', async () => {
 
 test('bytes of an error that are no UTF-8 are shown as far as they go', async () => {
   const seat = new FakeSeat('channel:1', 'w', 'llm');
-  const { calls, begin } = callsWorld(seat);
+  const { begin, say } = callsWorld(seat);
   const call = begin();
-  calls.answer(seat.id, seat.lastCall, 'error', Buffer.of(0x61, 0xff, 0xfe));
+  say(seat, 'error', Buffer.of(0x61, 0xff, 0xfe));
   await rest();
   expect(call.error).toMatchObject({ message: 'llm answered: a\ufffd\ufffd' });
 });
@@ -141,16 +143,20 @@ test('a caller that is gone already is not called for', async () => {
 });
 
 test.each([
-  ['another seat', 'channel:2', undefined],
-  ['another call', 'channel:1', 'guessed'],
-])('an answer from or for %s is ignored and counted', async (_title, seatId, callId) => {
+  ['another seat', 'channel:2', {}],
+  ['another call', 'channel:1', { callId: 'guessed' }],
+  ['another task of the same connection', 'channel:1', { taskId: taskIdOf('other') }],
+])('an answer from or for %s is ignored and counted', async (_title, seatId, fields) => {
   const seat = new FakeSeat('channel:1');
-  const { calls, begin } = callsWorld(seat);
+  const { calls, taskId, begin, say } = callsWorld(seat);
   const call = begin();
-  expect(calls.answer(seatId, callId ?? seat.lastCall, 'end', Buffer.from('mine'))).toBeUndefined();
+  const answer = { taskId, callId: seat.lastCall, kind: 'end', payload: Buffer.from('mine'), ...fields } as const;
+  expect(calls.answer(seatId, answer)).toBeUndefined();
   await rest();
   expect(call.last).toBeUndefined();
-  expect(calls.late).toBe(1);
+  expect([calls.late, calls.size]).toEqual([1, 1]);
+  say(seat, 'end', 'mine');
+  expect([calls.late, calls.size]).toEqual([1, 0]);
 });
 
 test('after its last word a worker has nothing more to say', async () => {

@@ -110,7 +110,8 @@ class Schedule {
     const seat = this.#seats[dice.between(0, this.#seats.length)];
     const callId = seat?.given[dice.between(0, seat.given.length)] ?? 'never given';
     const kind = dice.pick(['part', 'part', 'part', 'end', 'error'] as const);
-    const owed = this.#calls.answer(seat?.id ?? 'nobody', callId, kind, Buffer.from('x'));
+    const answer = { taskId: this.#taskId, callId, kind, payload: Buffer.from('x') };
+    const owed = this.#calls.answer(seat?.id ?? 'nobody', answer);
     if (owed) this.#owed.push(owed);
   }
 

@@ -104,11 +104,27 @@ describe.each(['send', 'call'] as const)('the payload of %s', (cmd) => {
   });
 });
 
-test('JSON that is too deep to be written again is refused', async () => {
-  const { ask } = routerWorld();
-  const depth = 100_000;
-  const payload = Buffer.from(`{"cmd":"call","task_id":"llm","payload":${'['.repeat(depth)}${']'.repeat(depth)}}`);
-  expect(await ask({}, { payload })).toMatchObject({ code: 'SN_ERR_REQUEST' });
+test('JSON may nest as deep as its bound says, and no deeper', async () => {
+  const { ask, asked } = routerWorld();
+  const nested = (depth: number) => '['.repeat(depth) + ']'.repeat(depth);
+  const call = (payload: string) =>
+    ask({}, { payload: Buffer.from(`{"cmd":"call","task_id":"llm","payload":${payload}}`) });
+  const deepest = nested(LIMITS.jsonDepth - 1);
+  expect(await call(deepest)).toMatchObject({ status: 'ok' });
+  expect(asked.map(({ payload }) => String(payload))).toEqual([deepest]);
+  expect(await call(nested(LIMITS.jsonDepth))).toMatchObject({
+    code: 'SN_ERR_JSON',
+    error: 'payload: expected JSON at most 128 levels deep, got deeper nesting',
+  });
+  expect(await ask({}, { payload: Buffer.from('['.repeat(1_000_000)) })).toMatchObject({ code: 'SN_ERR_JSON' });
+});
+
+test('code in the process that gives what is too deep to be written is told so', async () => {
+  const { router } = routerWorld();
+  let payload: unknown[] = [];
+  for (let depth = 0; depth < 100_000; depth += 1) payload = [payload];
+  const command = router.command({ cmd: 'call', task_id: 'llm', payload }, ADMIN);
+  await expect(command).rejects.toMatchObject({ code: 'SN_ERR_REQUEST' });
 });
 
 test('each part of an answer is a reply of its own, and the last one answers the request', async () => {

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
+import { LIMITS } from '../../../src/core/limits.js';
 import { Supervised } from '../../fixtures/supervised.js';
 import { T1 } from '../../fixtures/supervisor-world.js';
 
@@ -131,6 +132,38 @@ describe('stdout: data', () => {
   });
 });
 
+describe('a turn of output', () => {
+  test('ends by time where lines are long to deal with, and goes on in the next', async () => {
+    world.report.data = (_worker, line) => {
+      world.report.entries.push(Buffer.from(line).toString());
+      world.clock.stall(LIMITS.outputTurnMs / 4);
+      return undefined;
+    };
+    world.start({ stdout: 'data' });
+    const lines = Array.from({ length: 50 }, (_, at) => `${at}`);
+    const taken = world.spawner.last(T1).write('stdout', `${lines.join('\n')}\n`);
+    expect(world.report.entries.length).toBeLessThan(20);
+    for (let turn = 0; turn < lines.length; turn += 1) {
+      world.clock.advance(0);
+      for (let settling = 0; settling < 8; settling += 1) await undefined;
+    }
+    await taken;
+    expect(world.report.entries).toEqual(lines);
+  });
+
+  test('has one line at least, however long that takes', () => {
+    const seen: string[] = [];
+    world.report.data = (_worker, line) => {
+      seen.push(Buffer.from(line).toString());
+      world.clock.stall(10 * LIMITS.outputTurnMs);
+      return undefined;
+    };
+    world.start({ stdout: 'data' });
+    world.spawner.last(T1).write('stdout', 'one\ntwo\n');
+    expect(seen).toEqual(['one']);
+  });
+});
+
 describe('whoever waits for a worker', () => {
   const wire = { ready: 'spawn', backoff: { initial_ms: 0 } } as const;
   const whys = () => world.report.gone.map(({ worker, why }) => `${worker.generation} ${why}`);
@@ -161,6 +194,19 @@ describe('whoever waits for a worker', () => {
     world.spawner.last(T1).end({ code: 0, signal: null });
     expect(whys()).toEqual(['1 exec_timeout, signal SIGTERM', '2 exit code 0']);
     expect(world.status).toMatchObject({ state: 'exited', cause: 'exit' });
+  });
+
+  test('is told when nothing ends it, and once more when it ends after all', async () => {
+    world.spawner.behaviour = () => ({ endsOn: 'nothing' });
+    world.start({ ...wire, second_sig_duration: 3_000 });
+    const stopped = expect(world.supervisor.stop(T1)).rejects.toMatchObject({ code: 'SN_ERR_UNKILLABLE' });
+    world.clock.advance(3_000 + LIMITS.unkillableMs - 1);
+    expect(whys()).toEqual([]);
+    world.clock.advance(1);
+    expect(whys()).toEqual(['1 SIGKILL does not end it']);
+    await stopped;
+    world.spawner.last(T1).end({ code: null, signal: 'SIGKILL' });
+    expect(whys().slice(1)).toEqual(['1 signal SIGKILL']);
   });
 
   test('is told once, however often the spawner repeats itself', () => {

@@ -175,6 +175,16 @@ test('a net client that answers the call of another is ignored and counted', asy
   expect(replies()).toMatchObject([{ data: { payload: 'mine' } }]);
 });
 
+test('an answer on the topics of another task is ignored and counted, also from the connection that was asked', async () => {
+  const { calls, worker, call, send, answer, replies } = await callWorld();
+  const callId = await call();
+  await send(worker.socket, publish(`w/ch/other/reply/${callId}/end`, 'misplaced'));
+  expect(replies()).toEqual([]);
+  expect(calls.late).toBe(1);
+  await answer(callId, '/end', 'mine');
+  expect(replies()).toMatchObject([{ data: { payload: 'mine' } }]);
+});
+
 test('a flood of answers to calls that are none leaves nothing behind', async () => {
   const { calls, clock, worker, send } = await callWorld();
   const timers = clock.pending;
