@@ -4,6 +4,7 @@ import type { Writable } from 'node:stream';
 import { describe } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
 import type {
+  Cancel,
   Clock,
   ProcessExit,
   ProcessIdentity,
@@ -30,6 +31,8 @@ interface Child {
   readonly stdin: Writable | null;
   lineage: Lineage;
   leaderGone: boolean;
+  /** Ends the looks at a young process. */
+  cancelLooks: Cancel;
   /** We sent SIGKILL. */
   killed: boolean;
 }
@@ -44,6 +47,11 @@ const THOROUGH_POLLS_MAX = 32;
 /** How long a turn may be held by starting processes. */
 const STARTS_MS = 8;
 const SHELL_SIGKILL = 137;
+/** When a young process is looked at, after its start and after the look before: one that soon dies by itself may have
+ *  left something by then. After that the samples of all trees look. */
+const YOUNG_LOOKS_MS = [50, 150, 600];
+/** How many processes are remembered to have come from one child, the latest ones. */
+const SEEN_MAX = 4_096;
 /** Pids given to others between the fork of a child and our look at the cursor. */
 const PIDS_BEHIND_MAX = 10_000;
 /** Passes in a row that found nothing but may have missed something. */
@@ -147,6 +155,7 @@ export class ChildProcessSpawner implements ProcessSpawner {
       if (process.pid === undefined) return;
       child = childOf(process.pid, process.stdin, spec);
       this.#children.set(process.pid, child);
+      this.#lookIn(child, YOUNG_LOOKS_MS);
       this.#oom.start();
       listener.spawned(child.identity);
     });
@@ -163,6 +172,7 @@ export class ChildProcessSpawner implements ProcessSpawner {
   /** The death of the leader, which 'exit' tells at once; 'close' would wait for whoever holds its pipes. */
   #exited(child: Child, { code, signal }: ProcessExit, listener: ProcessListener, drained: Promise<void>): void {
     child.leaderGone = true;
+    child.cancelLooks();
     remember(child, this.#trees.treeOf(child.identity));
     // A shell around the program tells its death by SIGKILL as a code.
     const killed = signal === 'SIGKILL' || code === SHELL_SIGKILL;
@@ -173,6 +183,14 @@ export class ChildProcessSpawner implements ProcessSpawner {
       this.#children.delete(child.identity.pid);
       if (this.#children.size === 0) this.#oom.stop();
       listener.gone(exit);
+    });
+  }
+
+  #lookIn(child: Child, [delayMs, ...further]: readonly number[]): void {
+    if (delayMs === undefined) return;
+    child.cancelLooks = this.#clock.after(delayMs, () => {
+      remember(child, descendantsOf(child.identity.pid));
+      this.#lookIn(child, further);
     });
   }
 
@@ -217,7 +235,7 @@ function childOf(pid: number, stdin: Writable | null, { env }: ProcessSpec): Chi
   const isOurs = cursor !== undefined && cursor.last >= pid && cursor.last - pid < PIDS_BEHIND_MAX;
   const since = isOurs ? { ...cursor, last: pid - 1 } : undefined;
   const lineage = { tokenHash, group: pid, seen: [], startTime: identity.startTime, since };
-  return { identity, stdin, lineage, leaderGone: false, killed: false };
+  return { identity, stdin, lineage, leaderGone: false, cancelLooks: () => undefined, killed: false };
 }
 
 function launch(spec: ProcessSpec): ChildProcess {
@@ -235,7 +253,7 @@ function launch(spec: ProcessSpec): ChildProcess {
 function remember(child: Child, processes: readonly ProcessStat[]): void {
   const seen = new Map(child.lineage.seen.map((stat) => [stat.pid, stat]));
   for (const stat of processes) seen.set(stat.pid, stat);
-  child.lineage = { ...child.lineage, seen: [...seen.values()] };
+  child.lineage = { ...child.lineage, seen: [...seen.values()].slice(-SEEN_MAX) };
 }
 
 /** Whether the number still means our child. The kernel holds it for a leader whose end we were not told of, and for the

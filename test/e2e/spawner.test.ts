@@ -198,6 +198,13 @@ describe('what left the group and the session of a worker is gone before the wor
     expect(alive(runaway)).toBe(false);
   });
 
+  test('also of a worker that dies young by itself', async () => {
+    const worker = start(`${CLEARED}; sleep 0.4; exit 1`);
+    const runaway = await left(worker);
+    expect(await worker.ended()).toEqual({ code: 1, signal: null });
+    expect(alive(runaway)).toBe(false);
+  });
+
   test('of two workers that end in one turn', async () => {
     const both = [start(SETSID), start(SETSID)];
     const runaways = await Promise.all(both.map((worker) => worker.pid('runaway')));
