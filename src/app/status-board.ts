@@ -1,7 +1,7 @@
 import type { Clock, ProcessUsage } from '../core/ports.js';
 import { recordToWire } from '../core/task-record.js';
 import type { TaskId } from '../core/topics.js';
-import type { WorkerKey } from '../core/worker-key.js';
+import { type WorkerKey, workerIdOf } from '../core/worker-key.js';
 import type { Queues } from '../queues/queues.js';
 import type { StatusBoard } from '../router/ports.js';
 import type { TaskStatus, WorkerStatus } from '../supervisor/status.js';
@@ -79,7 +79,7 @@ export class NodeStatusBoard implements StatusBoard {
     return {
       task_id: status.taskId,
       ts: this.#ports.clock.wallNow(),
-      ...usageToWire(this.#usages(status)),
+      ...(status.kind === 'process' ? usageToWire(this.#usages(status)) : {}),
       queue: { length: queue?.length ?? 0, bytes: queue?.bytes ?? 0, dropped: queue?.dropped ?? 0 },
     };
   }
@@ -105,7 +105,7 @@ export class NodeStatusBoard implements StatusBoard {
       ...(figures.total > 0
         ? { calls: { in_flight: figures.inFlight, total: figures.total, failed: figures.failed } }
         : {}),
-      channels: this.#channels(taskId),
+      channels: this.#channels(status),
       queue: this.#queue(taskId),
     };
   }
@@ -136,12 +136,15 @@ export class NodeStatusBoard implements StatusBoard {
     return all.length === 0 ? undefined : Math.max(...all);
   }
 
-  #channels(taskId: TaskId): Record<string, unknown>[] {
+  #channels({ taskId, workers }: TaskStatus): Record<string, unknown>[] {
     const { hub, clock } = this.#ports;
     return hub()
       .channelsOf(taskId)
       .map((channel) => ({
         client_id: channel.clientId,
+        ...(channel.identity?.role === 'worker' && workers.length > 1
+          ? { worker_id: workerIdOf(taskId, channel.identity.instance, workers.length) }
+          : {}),
         address: channel.link.remoteAddress,
         keepalive_s: channel.keepaliveS,
         last_seen_ms: Math.round(clock.now() - channel.lastSeenMs),

@@ -63,9 +63,10 @@ function queueText({ length, bytes, dropped, seq, epoch }: Fields): string {
   return `${held}, last seq ${textOf(seq) || '0'}${epoch === undefined ? '' : `, epoch ${textOf(epoch)}`}`;
 }
 
-function channelText({ client_id, address, keepalive_s, last_seen_ms }: Fields): string {
+function channelText({ client_id, worker_id, address, keepalive_s, last_seen_ms }: Fields): string {
   const seen = `seen ${durationCell(last_seen_ms)} ago`;
-  return `${textOf(client_id)} from ${textOf(address) || '?'}, keepalive ${textOf(keepalive_s) || '?'}s, ${seen}`;
+  const whose = worker_id === undefined ? '' : ` of ${textOf(worker_id)}`;
+  return `${textOf(client_id)}${whose} from ${textOf(address) || '?'}, keepalive ${textOf(keepalive_s) || '?'}s, ${seen}`;
 }
 
 function countsText(counts: Fields): string {

@@ -174,8 +174,12 @@ describe.each(NODE_KINDS)('calls of a node as %s', (kind) => {
     await app.cmd('start', { task_id: task, worker: 'worker', start_params: 'echo', instances: 2 });
     await waitFor(async () => (await app.cmd('send', { task_id: task, payload: 'here?' })).data?.channels === 2);
     const calls = [call(app, task), call(app, task)];
-    const { workers } = await app.untilStat(task, (stat) => stat.calls?.in_flight === 2);
+    const { workers, channels } = await app.untilStat(task, (stat) => stat.calls?.in_flight === 2);
     expect(workers.map((worker: { calls: number }) => worker.calls)).toEqual([1, 1]);
+    expect(channels.map((channel: { worker_id: string }) => channel.worker_id).sort()).toEqual([
+      `${task}~1`,
+      `${task}~2`,
+    ]);
     process.kill(workers[1].pid, 'SIGKILL');
     expect(await Promise.race(calls.map(({ ended }) => ended()))).toMatchObject({
       code: 'SN_ERR_WORKER_GONE',
