@@ -23,6 +23,7 @@ import { Supervisor } from '../supervisor/supervisor.js';
 import { Hub } from '../transport/hub.js';
 import { Routes } from '../transport/routes.js';
 import { Announcer } from './announcer.js';
+import { CommandedTasks } from './commanded-tasks.js';
 import { workerEnvironment } from './environment.js';
 import { openMemory } from './memory.js';
 import { NodeStatusBoard } from './status-board.js';
@@ -58,6 +59,7 @@ export class SuperNode {
   readonly #queues: Queues;
   readonly #supervisor: Supervisor;
   readonly #catalog: TaskCatalog;
+  readonly #commanded: CommandedTasks;
   readonly #hub: Hub;
   readonly #adapter: AedesAdapter;
   readonly #announcer: Announcer;
@@ -67,7 +69,7 @@ export class SuperNode {
   readonly #logs: TaskLogs;
   readonly #board: NodeStatusBoard;
   #journal: ChildJournal | undefined;
-  #closeMemory: (() => void) | undefined;
+  #closeMemory: (() => Promise<void>) | undefined;
   #workerUrl: string | undefined;
   #closed: Promise<void> | undefined;
 
@@ -110,6 +112,12 @@ export class SuperNode {
       dropped: (taskId, data) => this.#event('dropped', data, taskId),
       changed: () => this.#hub.forgetDestinations(),
     });
+    this.#commanded = new CommandedTasks({
+      supervisor: this.#supervisor,
+      log,
+      resolve: (task, source) => this.#catalog.resolve(task, source),
+      event: (type, data, taskId) => this.#event(type, data, taskId),
+    });
     this.#usage = new UsageSampler({
       clock,
       usageOf: (leaders) => usages.of(leaders),
@@ -131,7 +139,7 @@ export class SuperNode {
     });
     this.#router = new Router(
       {
-        tasks: this.#catalog,
+        tasks: this.#commanded,
         records: this.#catalog,
         queues: this.#queues,
         courier: { send: (taskId, payload) => this.#send(taskId, payload) },
@@ -161,6 +169,7 @@ export class SuperNode {
   async attach(): Promise<void> {
     const memory = await openMemory(this.#config.data_dir, this.#log, this.#clock);
     this.#journal = memory.journal;
+    this.#commanded.remember(memory.tasks, memory.remembered);
     this.#closeMemory = memory.close;
     this.#adapter.attach();
     this.#hub.start();
@@ -172,8 +181,7 @@ export class SuperNode {
    *  @param info What `m/info` says beside name, version, prefix and limits */
   async startTasks(workerUrl: string | undefined, info: Record<string, unknown> = {}): Promise<void> {
     this.#workerUrl = workerUrl;
-    const tasks = (this.#config.tasks ?? []).map((task) => this.#catalog.resolve(task, 'trusted'));
-    await this.#clearUnknown(new Set(tasks.map(({ taskId }) => taskId)));
+    await this.#clearUnknown(this.#commanded.configure(this.#config.tasks ?? []));
     this.#announcer.info({
       name: this.#name,
       version: this.#version,
@@ -183,7 +191,7 @@ export class SuperNode {
       ...info,
     });
     this.#announcer.nodeState('online');
-    for (const record of tasks) this.#catalog.start(record);
+    this.#commanded.startAll();
   }
 
   /** Hands a fresh connection to the node, in place of `broker.handle`. */
@@ -232,7 +240,7 @@ export class SuperNode {
     this.#hub.stop();
     await this.#adapter.detach();
     await this.#logs.close();
-    this.#closeMemory?.();
+    await this.#closeMemory?.();
   }
 
   #desk(): SupervisorDesk {

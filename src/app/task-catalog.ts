@@ -6,7 +6,7 @@ import { type RecordSource, resolveRecord, type TaskRecord } from '../core/task-
 import type { TaskWire, TemplateWire } from '../core/task-schema.js';
 import type { TaskId } from '../core/topics.js';
 import type { Queues } from '../queues/queues.js';
-import type { Records, TaskControl } from '../router/ports.js';
+import type { Records } from '../router/ports.js';
 import type { Supervisor } from '../supervisor/supervisor.js';
 import type { Intake, PutSink } from '../transport/ports.js';
 import { type IntakePorts, TaskIntake } from './intake.js';
@@ -21,7 +21,7 @@ export interface CatalogPorts extends Omit<IntakePorts, 'putSeen'> {
 
 /** Ties the two halves of a task together, which do not know each other: what the supervisor runs, and what the queues
  *  hold. A task has a queue from its first moment to its removal. */
-export class TaskCatalog implements TaskControl, Records, Intake {
+export class TaskCatalog implements Records, Intake {
   readonly templates: ReadonlyMap<string, TemplateWire>;
   readonly #config: ConfigWire;
   readonly #ports: CatalogPorts;
@@ -55,32 +55,6 @@ export class TaskCatalog implements TaskControl, Records, Intake {
         queue[bound],
       );
     }
-  }
-
-  // ------------------------------------------------------------------ TaskControl
-
-  start(record: TaskRecord): void {
-    this.#ports.supervisor.start(record);
-  }
-
-  stop(taskId: TaskId): Promise<void> {
-    return this.#ports.supervisor.stop(taskId);
-  }
-
-  restart(taskId: TaskId): Promise<void> {
-    return this.#ports.supervisor.restart(taskId);
-  }
-
-  remove(taskId: TaskId): Promise<void> {
-    return this.#ports.supervisor.remove(taskId);
-  }
-
-  signal(taskId: TaskId, sig: string): void {
-    this.#ports.supervisor.signal(taskId, sig);
-  }
-
-  has(taskId: TaskId): boolean {
-    return this.#ports.supervisor.has(taskId);
   }
 
   // ------------------------------------------------------------------ Intake

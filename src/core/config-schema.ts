@@ -48,7 +48,7 @@ export const ConfigSchema = exact({
     Type.String({
       minLength: 1,
       description:
-        'Where the node remembers its children, so that a start after a crash first ends what is left of them. Created with mode 0700, used by one node at a time. Unset: nothing is remembered.',
+        'Where the node remembers its children, so that a start after a crash first ends what is left of them, and what was commanded, so that it holds after the next start. Created with mode 0700, used by one node at a time. Unset: nothing is remembered.',
     }),
   ),
   topics: Type.Optional(

@@ -85,6 +85,8 @@ export const LIMITS = {
   /** How often the rest of a process group is looked at once its leader ended. */
   groupPollMs: 20,
   /** How long a start waits for what a crash left to be gone. */
+  /** What was commanded could not be written down: tried again after so long. */
+  taskFileRetryMs: 5_000,
   leftoversMs: 5_000,
   /** Lines of the journal of children before it is written anew with the living ones only. */
   journalLinesMax: 10_000,

@@ -1,3 +1,5 @@
+import type { RememberedTask } from './task-record.js';
+
 /** What the node needs from the world. Adapters implement these; tests bring their own. */
 
 /** Ends something that was begun: a timer, a subscription. Idempotent. */
@@ -89,6 +91,13 @@ export interface ProcessSpawner {
   signal(identity: ProcessIdentity, signal: string): SignalResult;
   /** Writes to its stdin, which its spec made a pipe. All of the bytes, or nothing. */
   write(identity: ProcessIdentity, bytes: Uint8Array): WriteResult;
+}
+
+/** Where it stands what was commanded, so that it outlives the node. */
+export interface TaskStore {
+  /** Replaces all of it. Resolves when it is flushed, or cannot be, which is told in the log and tried again; never
+   *  rejects. The last one asked for wins. */
+  save(tasks: readonly RememberedTask[]): Promise<void>;
 }
 
 /** What a process and all that came from it take, as of a sample. */

@@ -59,6 +59,14 @@ export interface TaskRecord {
   readonly queue: QueueBounds;
 }
 
+/** A task as it is remembered over the end of the node. */
+export interface RememberedTask {
+  readonly taskId: string;
+  readonly wanted: 'run' | 'stopped';
+  /** As a request asked for it; undefined for a task of the config, which only its wanted state is remembered of. */
+  readonly task: TaskWire | undefined;
+}
+
 /** Fields that decide what runs, and as whom: never taken from a request that names a template. */
 const ALWAYS_PINNED: readonly TaskFieldName[] = ['command', 'env', 'cwd', 'user'];
 

@@ -30,10 +30,8 @@ const LOG_LINES = 100;
 
 const HANDLERS: Handlers = {
   async start({ cmd: _cmd, transaction: _transaction, reply_to: _replyTo, ...task }, { caller, ports }) {
-    const { tasks, records } = ports;
-    const record = records.resolve(task satisfies TaskWire, caller.role === 'admin' ? 'trusted' : 'request');
-    tasks.start(record);
-    return { task_id: record.taskId };
+    const source = caller.role === 'admin' ? 'trusted' : 'request';
+    return { task_id: await ports.tasks.start(task satisfies TaskWire, source) };
   },
   async stop({ task_id }, { ports: { tasks } }) {
     await tasks.stop(known(task_id, tasks));

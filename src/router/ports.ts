@@ -1,11 +1,12 @@
-import type { TaskRecord } from '../core/task-record.js';
+import type { RecordSource } from '../core/task-record.js';
 import type { SignalName, TaskWire, TemplateWire } from '../core/task-schema.js';
 import type { TaskId } from '../core/topics.js';
 
 /** What the router asks of the rooms behind it. */
 
 export interface TaskControl {
-  start(record: TaskRecord): void;
+  /** @throws SuperNodeError for a task that makes no record, or cannot be started */
+  start(task: TaskWire, source: RecordSource): Promise<TaskId>;
   stop(taskId: TaskId): Promise<void>;
   restart(taskId: TaskId): Promise<void>;
   remove(taskId: TaskId): Promise<void>;
@@ -89,8 +90,6 @@ export interface StatusBoard {
 
 export interface Records {
   readonly templates: ReadonlyMap<string, TemplateWire>;
-  /** @throws SuperNodeError as `resolveRecord` does */
-  resolve(wire: TaskWire, source: 'trusted' | 'request'): TaskRecord;
 }
 
 export interface RouterPorts {

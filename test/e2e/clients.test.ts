@@ -141,6 +141,8 @@ describe('a node that crashes', () => {
     await once(node.child, 'exit');
     const next = await startDaemonProcess(config);
     expect(next.log).toContainEqual(expect.objectContaining({ ended: 5 }));
+    const { data } = await (await connectApp(next.port)).ask('m/stat');
+    expect(data.tasks.map(({ task_id }: { task_id: string }) => task_id)).toEqual(['a', 'b', 'c', 'd', 'e']);
     await next.end();
   });
 

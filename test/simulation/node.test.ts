@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'vitest';
+import { CommandedTasks } from '../../src/app/commanded-tasks.js';
 import { TaskCatalog } from '../../src/app/task-catalog.js';
 import { Topics, taskIdOf } from '../../src/core/topics.js';
 import { Queues } from '../../src/queues/queues.js';
@@ -74,7 +75,12 @@ class Schedule {
     );
     this.router = new Router(
       {
-        tasks: this.catalog,
+        tasks: new CommandedTasks({
+          supervisor: this.supervisor,
+          log,
+          resolve: (task, source) => this.catalog.resolve(task, source),
+          event: () => undefined,
+        }),
         records: this.catalog,
         queues: this.queues,
         courier: { send: () => 0 },

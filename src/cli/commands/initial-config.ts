@@ -4,7 +4,8 @@ export const INITIAL_CONFIG = `# A super-node. All options: docs/config.md. Chec
 
 name: edge-1                          # shows in m/info
 
-# Where the node remembers its children, so that a start after a crash first ends what is left of them.
+# Where the node remembers its children, so that a start after a crash first ends what is left of them, and the tasks
+# that were started or stopped by command.
 data_dir: ./data
 
 # Without users the node listens on loopback only: whoever connects may start what stands below \`workers\`.
