@@ -1,7 +1,8 @@
 import type { Clock, ProcessUsage } from '../core/ports.js';
-import { recordToWire } from '../core/task-record.js';
-import type { TaskId } from '../core/topics.js';
+import { queueToWire, recordToWire } from '../core/task-record.js';
+import { DEFAULT_GROUP, type TaskId } from '../core/topics.js';
 import { type WorkerKey, workerIdOf } from '../core/worker-key.js';
+import type { Group } from '../queues/group.js';
 import type { Queues } from '../queues/queues.js';
 import type { StatusBoard } from '../router/ports.js';
 import type { TaskStatus, WorkerStatus } from '../supervisor/status.js';
@@ -154,9 +155,25 @@ export class NodeStatusBoard implements StatusBoard {
   #queue(taskId: TaskId): Record<string, unknown> {
     const queue = this.#ports.queues.get(taskId);
     if (!queue) return {};
-    const { length, bytes, readyLength, seq, dropped, discarded, epoch, bounds } = queue;
-    return { length, ready: readyLength, bytes, seq, dropped, discarded, epoch, bounds };
+    const { length, bytes, readyLength, deadLength, seq, dropped, discarded, epoch, bounds } = queue;
+    const named = queue.groups().filter(({ name }) => name !== DEFAULT_GROUP);
+    return {
+      length,
+      ready: readyLength,
+      bytes,
+      seq,
+      dropped,
+      discarded,
+      epoch,
+      bounds: queueToWire(bounds),
+      ...(deadLength > 0 ? { dead: deadLength } : {}),
+      ...(named.length > 0 ? { groups: Object.fromEntries(named.map(groupToWire)) } : {}),
+    };
   }
+}
+
+function groupToWire({ name, readyLength, leasedLength, dropped }: Group): [string, Record<string, number>] {
+  return [name, { ready: readyLength, leased: leasedLength, dropped }];
 }
 
 /** Of process trees together; `children` are what they have beside their leaders. */

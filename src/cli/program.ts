@@ -4,6 +4,7 @@ import { addConfigCommands } from './commands/config.js';
 import { addFetchCommand } from './commands/fetch.js';
 import { addFollowCommands } from './commands/follow.js';
 import { addLogsCommand } from './commands/logs.js';
+import { addQueueCommands } from './commands/queue.js';
 import { addRunCommand, type StartNode } from './commands/run.js';
 import { addStatCommand } from './commands/stat.js';
 import { addTaskCommands } from './commands/tasks.js';
@@ -73,6 +74,7 @@ function buildProgram(io: Io, startNode: StartNode | undefined): Command {
   addStatCommand(program, io);
   addTopCommand(program, io);
   addFetchCommand(program, io);
+  addQueueCommands(program, io);
   addFollowCommands(program, io);
   addLogsCommand(program, io);
   return program;

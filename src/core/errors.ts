@@ -9,6 +9,8 @@ export const ERROR_TABLE = {
   SN_ERR_TASK_UNKNOWN: { status: 404, retryable: false, means: 'no task has this id' },
   SN_ERR_WORKER_UNKNOWN: { status: 404, retryable: false, means: 'no worker template has this name' },
   SN_ERR_TASK_EXISTS: { status: 409, retryable: false, means: 'the task runs with another record' },
+  SN_ERR_GROUP_UNKNOWN: { status: 404, retryable: false, means: 'the task has no such group' },
+  SN_ERR_LEASE_UNKNOWN: { status: 409, retryable: false, means: 'the lease ended, or all its entries are gone' },
   SN_ERR_NO_CHANNEL: { status: 409, retryable: true, means: 'no worker of the task is connected' },
   SN_ERR_NOT_RUNNING: { status: 409, retryable: true, means: 'the task has no running process' },
   SN_ERR_SUPERSEDED: { status: 409, retryable: true, means: 'a later command for the task overtook this one' },

@@ -25,6 +25,13 @@ export const LIMITS = {
   writeHardBytes: 1_048_576,
   /** Entries of one task's queue. */
   queueLength: 1_000,
+  /** Groups of takers of one task. */
+  groupsMax: 16,
+  /** Leases with a time of their own, of the node. */
+  leasesMax: 10_000,
+  leaseMsMax: 86_400_000,
+  queueTtlMsMax: 31_536_000_000,
+  queueAttemptsMax: 1_000_000,
   queueLengthMax: 10_000_000,
   /** Payload bytes of one task's queue. */
   queueBytes: 16_777_216,

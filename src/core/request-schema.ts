@@ -1,7 +1,8 @@
-import { Type } from '@sinclair/typebox';
+import { type Static, Type } from '@sinclair/typebox';
 import { LIMITS } from './limits.js';
 import { exact, oneOf } from './schema-parts.js';
 import { SIGNALS, TaskIdField, TaskSchema } from './task-schema.js';
+import { DEAD_GROUP, GROUP_PATTERN } from './topics.js';
 
 /** The shapes of requests. */
 
@@ -14,6 +15,14 @@ const RequestFields = {
 };
 
 const TaskOnly = { task_id: TaskIdField };
+
+const GroupName = Type.String({ pattern: GROUP_PATTERN, description: 'A group of takers.' });
+
+const LeaseMs = Type.Integer({
+  minimum: 1,
+  maximum: LIMITS.leaseMsMax,
+  description: 'How long a lease lasts from now.',
+});
 
 /** One of the two. */
 const PayloadFields = {
@@ -64,6 +73,14 @@ export const COMMAND_SCHEMAS = {
     ),
     ...RequestFields,
   }),
+  purge: exact({
+    cmd: Type.Literal('purge'),
+    ...TaskOnly,
+    group: Type.Optional(Type.Literal(DEAD_GROUP, { description: 'The dead entries alone.' })),
+    ...RequestFields,
+  }),
+  requeue: exact({ cmd: Type.Literal('requeue'), ...TaskOnly, ...RequestFields }),
+  remove_group: exact({ cmd: Type.Literal('remove_group'), ...TaskOnly, group: GroupName, ...RequestFields }),
   workers: exact({ cmd: Type.Literal('workers'), ...RequestFields }),
 } as const;
 export type CommandName = keyof typeof COMMAND_SCHEMAS;
@@ -73,7 +90,33 @@ export const FetchSchema = exact({
   max: Type.Optional(Type.Integer({ minimum: 1, maximum: LIMITS.fetchEntriesMax, default: 1 })),
   max_bytes: Type.Optional(Type.Integer({ minimum: 1, maximum: LIMITS.fetchBytesMax, default: LIMITS.fetchBytes })),
   wait_ms: Type.Optional(Type.Integer({ minimum: 0, maximum: LIMITS.fetchWaitMsMax, default: 0 })),
+  lease_ms: Type.Optional(LeaseMs),
+  group: Type.Optional(
+    Type.String({ pattern: `${GROUP_PATTERN}|^\\$dead$`, description: 'Who takes: each group sees every entry.' }),
+  ),
+  from: Type.Optional(
+    Type.Union([
+      exact({ seq: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }) }),
+      exact({ ts: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }) }),
+    ]),
+  ),
   encoding: Type.Optional(oneOf(['auto', 'base64'], 'base64: payloads of all entries as payload_base64.', 'auto')),
+  ...RequestFields,
+});
+
+export type FetchWire = Static<typeof FetchSchema>;
+
+export const AckSchema = exact({
+  lease: Type.String({ minLength: 1, maxLength: 64, description: 'As the fetch gave it.' }),
+  ok: Type.Optional(Type.Boolean({ description: 'true: settled. false: to be handed out again.' })),
+  seqs: Type.Optional(
+    Type.Array(Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }), {
+      minItems: 1,
+      maxItems: LIMITS.fetchEntriesMax,
+      description: 'Only these of its entries.',
+    }),
+  ),
+  lease_ms: Type.Optional(LeaseMs),
   ...RequestFields,
 });
 

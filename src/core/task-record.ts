@@ -8,6 +8,10 @@ export interface QueueBounds {
   readonly length: number;
   readonly bytes: number;
   readonly overflow: 'drop_oldest' | 'drop_newest';
+  /** An entry that is older is evicted; 0: none is. */
+  readonly ttlMs: number;
+  /** An entry that was given back after so many hand-outs is dead; 0: none is. */
+  readonly maxAttempts: number;
 }
 
 export interface BackoffPolicy {
@@ -169,6 +173,8 @@ function queueBounds(wire: QueueFieldsWire): QueueBounds {
     length: wire.length ?? LIMITS.queueLength,
     bytes: wire.bytes ?? LIMITS.queueBytes,
     overflow: wire.overflow ?? 'drop_oldest',
+    ttlMs: wire.ttl_ms ?? 0,
+    maxAttempts: wire.max_attempts ?? 0,
   };
 }
 
@@ -207,8 +213,13 @@ export function recordToWire(record: TaskRecord): Record<string, unknown> {
     },
     max_restarts: record.maxRestarts,
     retain_last: record.retainLast,
-    queue: record.queue,
+    queue: queueToWire(record.queue),
   });
+}
+
+/** The bounds of a queue as the wire shows them. */
+export function queueToWire({ length, bytes, overflow, ttlMs, maxAttempts }: QueueBounds): Record<string, unknown> {
+  return { length, bytes, overflow, ttl_ms: ttlMs, max_attempts: maxAttempts };
 }
 
 /** Two starts of one task mean the same when every field is the same. */

@@ -42,6 +42,19 @@ const QueueFields = {
     'What a put to a full queue does: evict the oldest entry, or drop the new one. Both are counted and told.',
     'drop_oldest',
   ),
+  ttl_ms: Type.Integer({
+    minimum: 0,
+    maximum: LIMITS.queueTtlMsMax,
+    default: 0,
+    description: 'An entry older than this is evicted, leased or not, and counted as dropped; 0: none is.',
+  }),
+  max_attempts: Type.Integer({
+    minimum: 0,
+    maximum: LIMITS.queueAttemptsMax,
+    default: 0,
+    description:
+      'An entry that came back after so many hand-outs is not handed out again but kept as dead (`"group": "$dead"`); 0: it is, for ever.',
+  }),
 };
 
 export const QueueSchema = Type.Partial(exact(QueueFields));

@@ -17,6 +17,12 @@ export function taskIdOf(text: unknown): TaskId {
   throw new SuperNodeError('SN_ERR_TASK_ID', `task_id: expected text like ${TASK_ID_PATTERN}, got ${describe(text)}`);
 }
 
+/** The group of a fetch that names none. */
+export const DEFAULT_GROUP = 'default';
+export const GROUP_PATTERN = '^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$';
+/** Entries that were given back too often; a name that no group can have. */
+export const DEAD_GROUP = '$dead';
+
 /** The words a worker may report on `w/ch/<task>/state`. */
 export const WORKER_REPORTS = ['ready', 'sleeping', 'lost'] as const;
 export type WorkerReport = (typeof WORKER_REPORTS)[number];
@@ -28,6 +34,7 @@ export type TopicMeaning =
   | { readonly kind: 'cmd' }
   | { readonly kind: 'task-cmd'; readonly taskId: TaskId }
   | { readonly kind: 'fetch'; readonly taskId: TaskId | undefined }
+  | { readonly kind: 'ack' }
   | { readonly kind: 'stat'; readonly taskId: TaskId | undefined }
   | { readonly kind: 'put'; readonly taskId: TaskId }
   | { readonly kind: 'report'; readonly taskId: TaskId }
@@ -69,6 +76,9 @@ export class Topics {
   }
   fetch(taskId?: string): string {
     return this.#below('m/fetch', taskId);
+  }
+  get ack(): string {
+    return `${this.prefix}m/ack`;
   }
   stat(taskId?: string): string {
     return this.#below('m/stat', taskId);
@@ -144,8 +154,11 @@ export class Topics {
 
 function meaningOfManagement(word: string, id: string | undefined, deeper: readonly string[]): TopicMeaning {
   if (NODE_WORDS.has(word)) return { kind: 'node' };
+  if (word === 'ack') {
+    return id === undefined ? { kind: 'ack' } : { kind: 'unknown', why: 'expected m/ack, got more levels' };
+  }
   if (word !== 'cmd' && word !== 'fetch' && word !== 'stat') {
-    return { kind: 'unknown', why: `expected m/cmd, m/fetch or m/stat, got m/${describe(word)}` };
+    return { kind: 'unknown', why: `expected m/cmd, m/fetch, m/ack or m/stat, got m/${describe(word)}` };
   }
   if (deeper.length > 0) return { kind: 'unknown', why: `expected m/${word} or m/${word}/<task>, got more levels` };
   if (id === undefined) return word === 'cmd' ? { kind: 'cmd' } : { kind: word, taskId: undefined };

@@ -1,20 +1,28 @@
-import type { Clock, Random } from '../core/ports.js';
+import { mismatch, SuperNodeError } from '../core/errors.js';
+import { LIMITS } from '../core/limits.js';
+import type { Cancel, Clock, Random } from '../core/ports.js';
 import type { QueueBounds } from '../core/task-record.js';
 import type { TaskId } from '../core/topics.js';
+import { Lease } from './lease.js';
+import { MemoryLog } from './memory-log.js';
 import { takeInOrder } from './take.js';
 import { type Entry, TaskQueue } from './task-queue.js';
 import { Waiters } from './waiters.js';
 
 const EPOCH_BYTES = 6;
+const LEASE_ID_BYTES = 12;
 
 export interface FetchOptions {
   /** Undefined: of all tasks, in order of arrival. */
   readonly taskId: TaskId | undefined;
+  readonly group: string;
   readonly max: number;
   /** Payload bytes; the first entry is not held to it. */
   readonly maxBytes: number;
   /** How long an empty queue may keep the answer waiting. Milliseconds, 0: not at all. */
   readonly waitMs: number;
+  /** How long the taker has to settle what it got. Undefined: `Fetched` ends it. */
+  readonly leaseMs: number | undefined;
   /** Aborted when the caller is gone: a waiting fetch ends, and takes nothing. */
   readonly signal: AbortSignal | undefined;
 }
@@ -22,14 +30,27 @@ export interface FetchOptions {
 /** Entries on lease. Exactly one of `settle` and `giveBack` has an effect, the first one called. */
 export interface Fetched {
   readonly entries: readonly Entry[];
-  /** Entries lost to bounds so far: of the task, or of all tasks. */
+  /** Entries lost to bounds so far: of the group in this epoch, or of all tasks. */
   readonly dropped: number;
-  /** Entries that are ready to be fetched next. */
+  /** Entries that the group could take next. */
   readonly remaining: number;
   /** Absent in a fetch of all tasks. */
   readonly epoch: string | undefined;
+  /** The id for `settle` and so on, where `leaseMs` was asked for and something was taken. */
+  readonly leaseId: string | undefined;
+  /** The taker has them. With a `leaseId`: it knows of them, and goes on by that. */
   settle(): void;
   giveBack(): void;
+}
+
+/** What an acknowledgement says: settle or return all or some, or have the lease last longer. */
+export type LeaseWord =
+  | { readonly ok: boolean; readonly seqs: readonly number[] | undefined }
+  | { readonly leaseMs: number };
+
+interface TimedLease {
+  readonly lease: Lease;
+  cancel: Cancel;
 }
 
 /** All queues of the node, and those who wait for them. */
@@ -40,6 +61,9 @@ export class Queues {
   readonly #waiters = new Waiters();
   /** Tasks that got something for those who wait, in this turn. */
   readonly #fed = new Set<TaskId>();
+  /** Queues that wait for the next entry to be too old. */
+  readonly #expiries = new Map<TaskQueue, Cancel>();
+  readonly #leases = new Map<string, TimedLease>();
   readonly #budget: { bytes: number; readonly bytesMax: number };
   #arrival = 0;
 
@@ -60,9 +84,10 @@ export class Queues {
     const known = this.#queues.get(taskId);
     if (known) {
       known.bounds = bounds;
+      this.#expire(known);
       return known;
     }
-    const queue = new TaskQueue(taskId, this.#random.secret(EPOCH_BYTES), bounds, this.#budget);
+    const queue = new TaskQueue(taskId, this.#random.secret(EPOCH_BYTES), bounds, this.#budget, new MemoryLog());
     this.#queues.set(taskId, queue);
     return queue;
   }
@@ -73,43 +98,113 @@ export class Queues {
 
   /** Forgets the queue and all it holds. Leases on it end: settling or returning them does nothing. */
   drop(taskId: TaskId): void {
-    this.#queues.get(taskId)?.clear();
+    const queue = this.#queues.get(taskId);
+    if (queue === undefined) return;
+    queue.purge();
+    this.#expiries.get(queue)?.();
+    this.#expiries.delete(queue);
     this.#queues.delete(taskId);
   }
 
   /** Adds an entry to a queue of ours. False: dropped by policy, and counted. */
   put(queue: TaskQueue, payload: Uint8Array, topic?: string): boolean {
-    const stored = queue.put(payload, this.#clock.wallNow(), ++this.#arrival, topic);
+    const time = { wallMs: this.#clock.wallNow(), nowMs: this.#clock.now(), arrival: ++this.#arrival };
+    const stored = queue.put(payload, time, topic);
+    if (stored && queue.bounds.ttlMs > 0 && !this.#expiries.has(queue)) this.#expire(queue);
     if (stored && this.#waiters.size > 0) this.#serveSoon(queue.taskId);
     return stored;
   }
 
-  /** Takes entries on lease, or waits for the first one. Never rejects; an empty list is an answer. */
-  fetch(options: FetchOptions): Promise<Fetched> {
+  /** Takes entries on lease, or waits for the first one. An empty list is an answer.
+   *  @throws SuperNodeError SN_ERR_LIMIT: one group, or one lease, too many */
+  async fetch(options: FetchOptions): Promise<Fetched> {
     const { taskId, waitMs, signal } = options;
     const fetched = this.#take(options);
-    if (fetched.entries.length > 0 || waitMs === 0 || signal?.aborted) return Promise.resolve(fetched);
-    return new Promise((resolve) => {
+    if (fetched.entries.length > 0 || waitMs === 0 || signal?.aborted) return fetched;
+    return new Promise((resolve, reject) => {
       const giveUp = () => answer(this.#nothing(options));
       const serve = () => {
-        const served = this.#take(options);
-        if (served.entries.length > 0) answer(served);
+        try {
+          const served = this.#take(options);
+          if (served.entries.length > 0) answer(served);
+        } catch (error) {
+          leave();
+          reject(error);
+        }
       };
       const end = this.#waiters.add(taskId, { serve, giveUp });
       const cancelTimer = this.#clock.after(waitMs, giveUp);
       signal?.addEventListener('abort', giveUp);
-      const answer = (result: Fetched) => {
+      const leave = () => {
         end();
         cancelTimer();
         signal?.removeEventListener('abort', giveUp);
+      };
+      const answer = (result: Fetched) => {
+        leave();
         resolve(result);
       };
     });
   }
 
+  /** Settles or returns what is on a lease, or has it last `leaseMs` from now.
+   *  @returns For how many entries
+   *  @throws SuperNodeError SN_ERR_LEASE_UNKNOWN: it ended, by itself or because all its entries are gone;
+   *  SN_ERR_REQUEST: `seqs` of a lease on several tasks */
+  acknowledge(leaseId: string, word: LeaseWord): number {
+    const timed = this.#leases.get(leaseId);
+    if (timed === undefined) throw leaseUnknown(leaseId);
+    const { lease } = timed;
+    if ('leaseMs' in word) {
+      timed.cancel();
+      timed.cancel = this.#clock.after(word.leaseMs, () => this.#endLease(leaseId));
+      return lease.size;
+    }
+    const { ok, seqs } = word;
+    if (seqs !== undefined && lease.taskIds.size > 1) {
+      throw mismatch('SN_ERR_REQUEST', 'seqs', 'none for a lease on entries of several tasks', seqs);
+    }
+    const { taskIds } = lease;
+    const ended = lease.end(ok ? 'settle' : 'giveBack', seqs);
+    if (!ok) this.#serveAll(taskIds);
+    if (lease.size === 0) this.#forgetLease(leaseId);
+    if (ended === 0) throw leaseUnknown(leaseId);
+    return ended;
+  }
+
+  /** Entries of a task from a place on, without taking them: no lease, no group. */
+  read(taskId: TaskId, from: { seq: number } | { tsMs: number }, max: number, bytesMax: number): readonly Entry[] {
+    const queue = this.#queues.get(taskId);
+    queue?.expire(this.#clock.now());
+    return queue?.readFrom(from, max, bytesMax) ?? [];
+  }
+
+  /** Empties a queue, or its dead alone. @returns How many entries left it */
+  purge(taskId: TaskId, which: 'all' | 'dead'): number {
+    return this.#queues.get(taskId)?.purge(which) ?? 0;
+  }
+
+  /** Gives the dead entries of a task back to where they came from. @returns How many */
+  requeue(taskId: TaskId): number {
+    const count = this.#queues.get(taskId)?.requeue() ?? 0;
+    if (count > 0) this.#serveAll([taskId]);
+    return count;
+  }
+
+  /** Forgets how far a group of a task has got. False: there is no such group. */
+  removeGroup(taskId: TaskId, name: string): boolean {
+    const queue = this.#queues.get(taskId);
+    if (!queue?.hasGroup(name)) return false;
+    queue.removeGroup(name);
+    return true;
+  }
+
   /** Answers all who wait, with nothing: the node is closing. */
   close(): void {
     this.#waiters.giveUp();
+    for (const leaseId of [...this.#leases.keys()]) this.#forgetLease(leaseId);
+    for (const cancel of this.#expiries.values()) cancel();
+    this.#expiries.clear();
   }
 
   /** At the end of the turn, so that entries that came together go out together. */
@@ -130,32 +225,93 @@ export class Queues {
   }
 
   #take(options: FetchOptions): Fetched {
-    const sources = this.#sources(options.taskId);
-    return this.#fetched(options, sources, takeInOrder(sources, options.max, options.maxBytes));
+    const { taskId, group, max, maxBytes, leaseMs } = options;
+    const sources = this.#sources(taskId);
+    const nowMs = this.#clock.now();
+    for (const queue of sources) queue.expire(nowMs);
+    if (leaseMs !== undefined && this.#leases.size >= LIMITS.leasesMax) {
+      throw new SuperNodeError('SN_ERR_LIMIT', `lease: expected at most ${LIMITS.leasesMax} of the node, got one more`);
+    }
+    const lease = new Lease(group);
+    const entries = takeInOrder(sources, group, max, maxBytes, lease);
+    lease.hold(entries, (id) => this.#queues.get(id));
+    return this.#fetched(options, sources, entries, lease);
   }
 
   #nothing(options: FetchOptions): Fetched {
-    return this.#fetched(options, this.#sources(options.taskId), []);
+    return this.#fetched(options, this.#sources(options.taskId), [], undefined);
   }
 
-  #fetched(options: FetchOptions, sources: readonly TaskQueue[], entries: readonly Entry[]): Fetched {
-    let open = entries.length > 0;
-    // The queues as they are now: after a `remove`, a new queue of the same name owns none of these entries.
-    const owners = new Map(sources.map((queue) => [queue.taskId, queue]));
+  #fetched(
+    { taskId, group, leaseMs }: FetchOptions,
+    sources: readonly TaskQueue[],
+    entries: readonly Entry[],
+    lease: Lease | undefined,
+  ): Fetched {
+    const leaseId = lease && entries.length > 0 && leaseMs !== undefined ? this.#timed(lease, leaseMs) : undefined;
+    const groups = sources.map((queue) => queue.group(group));
     const end = (how: 'settle' | 'giveBack') => {
-      if (!open) return;
-      open = false;
-      for (const entry of entries) owners.get(entry.taskId)?.[how](entry);
-      if (how === 'settle' || this.#waiters.size === 0) return;
-      for (const taskId of owners.keys()) this.#serveSoon(taskId);
+      if (lease === undefined || lease.size === 0) return;
+      const { taskIds } = lease;
+      lease.end(how);
+      if (leaseId !== undefined) this.#forgetLease(leaseId);
+      if (how === 'giveBack') this.#serveAll(taskIds);
     };
     return {
       entries,
-      dropped: sources.reduce((sum, queue) => sum + queue.dropped, 0),
-      remaining: sources.reduce((sum, queue) => sum + queue.readyLength, 0),
-      epoch: options.taskId === undefined ? undefined : sources[0]?.epoch,
-      settle: () => end('settle'),
+      dropped: groups.reduce((sum, { dropped }) => sum + dropped, 0),
+      remaining: groups.reduce((sum, { readyLength }) => sum + readyLength, 0),
+      epoch: taskId === undefined ? undefined : sources[0]?.epoch,
+      leaseId,
+      settle: () => {
+        if (leaseId === undefined) end('settle');
+      },
       giveBack: () => end('giveBack'),
     };
   }
+
+  #timed(lease: Lease, leaseMs: number): string {
+    const leaseId = this.#random.secret(LEASE_ID_BYTES);
+    const cancel = this.#clock.after(leaseMs, () => this.#endLease(leaseId));
+    this.#leases.set(leaseId, { lease, cancel });
+    return leaseId;
+  }
+
+  /** Its time is over: what was not settled is the next again. */
+  #endLease(leaseId: string): void {
+    const lease = this.#forgetLease(leaseId);
+    if (lease === undefined) return;
+    const { taskIds } = lease;
+    lease.end('giveBack');
+    this.#serveAll(taskIds);
+  }
+
+  #forgetLease(leaseId: string): Lease | undefined {
+    const timed = this.#leases.get(leaseId);
+    timed?.cancel();
+    this.#leases.delete(leaseId);
+    return timed?.lease;
+  }
+
+  #serveAll(taskIds: Iterable<TaskId>): void {
+    if (this.#waiters.size === 0) return;
+    for (const taskId of taskIds) this.#serveSoon(taskId);
+  }
+
+  /** Evicts what is too old now, and again when the next one is. */
+  #expire(queue: TaskQueue): void {
+    this.#expiries.get(queue)?.();
+    this.#expiries.delete(queue);
+    const nowMs = this.#clock.now();
+    const nextMs = queue.expire(nowMs);
+    if (nextMs !== undefined)
+      this.#expiries.set(
+        queue,
+        this.#clock.after(nextMs - nowMs, () => this.#expire(queue)),
+      );
+  }
+}
+
+function leaseUnknown(leaseId: string): SuperNodeError {
+  return mismatch('SN_ERR_LEASE_UNKNOWN', 'lease', 'one that has not ended', leaseId);
 }

@@ -1,45 +1,58 @@
+import type { Holder } from './group.js';
 import type { Entry, TaskQueue } from './task-queue.js';
 
-/** Leases up to `max` entries and `maxBytes` bytes from several queues, in order of arrival.
- *  The first entry may be larger than `maxBytes`: otherwise it could never be taken. */
-export function takeInOrder(queues: readonly TaskQueue[], max: number, maxBytes: number): Entry[] {
-  const heads = queues.filter((queue) => queue.peek() !== undefined).sort(byNextArrival);
+/** The next entry of one queue for a group. */
+interface Head {
+  readonly queue: TaskQueue;
+  seq: number;
+  arrival: number;
+}
+
+/** Leases up to `max` entries and `bytesMax` bytes from several queues to a holder, in order of arrival.
+ *  The first entry may be larger than `bytesMax`: otherwise it could never be taken. */
+export function takeInOrder(
+  queues: readonly TaskQueue[],
+  groupName: string,
+  max: number,
+  bytesMax: number,
+  holder: Holder,
+): Entry[] {
+  const heads = queues.flatMap((queue) => headOf(queue, groupName) ?? []).sort((a, b) => a.arrival - b.arrival);
   const taken: Entry[] = [];
   let bytes = 0;
   while (taken.length < max) {
-    const queue = heads[0];
-    const next = queue?.peek();
-    if (!queue || !next) break;
-    if (taken.length > 0 && bytes + next.bytes > maxBytes) break;
-    bytes += next.bytes;
-    const entry = queue.take();
+    const [head] = heads;
+    if (head === undefined) break;
+    const { queue, seq } = head;
+    bytes += queue.bytesOf(seq);
+    if (taken.length > 0 && bytes > bytesMax) break;
+    const entry = queue.take(queue.group(groupName), seq, holder);
     if (entry) taken.push(entry);
-    restoreOrder(heads);
+    moveOn(heads, groupName);
   }
   return taken;
 }
 
-function byNextArrival(a: TaskQueue, b: TaskQueue): number {
-  return nextArrival(a) - nextArrival(b);
-}
-
-function nextArrival(queue: TaskQueue): number {
-  return queue.peek()?.arrival ?? Number.POSITIVE_INFINITY;
+function headOf(queue: TaskQueue, groupName: string): Head | undefined {
+  const seq = queue.next(queue.group(groupName));
+  return seq === undefined ? undefined : { queue, seq, arrival: queue.arrivalOf(seq) };
 }
 
 /** Only the first queue moved on: it sinks to its new place, the others are in order already. */
-function restoreOrder(heads: TaskQueue[]): void {
-  const first = heads[0];
-  if (!first) return;
-  const arrival = nextArrival(first);
+function moveOn(heads: Head[], groupName: string): void {
+  const [first] = heads;
+  const next = first && headOf(first.queue, groupName);
+  if (next === undefined) {
+    heads.shift();
+    return;
+  }
   let low = 1;
   let high = heads.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    const other = heads[middle];
-    if (other && nextArrival(other) < arrival) low = middle + 1;
+    if ((heads[middle]?.arrival ?? 0) < next.arrival) low = middle + 1;
     else high = middle;
   }
-  if (low > 1) heads.splice(low - 1, 0, ...heads.splice(0, 1));
-  if (arrival === Number.POSITIVE_INFINITY) heads.pop();
+  heads.splice(low, 0, next);
+  heads.shift();
 }

@@ -1,26 +1,19 @@
+import { mismatch } from '../core/errors.js';
+import { LIMITS } from '../core/limits.js';
 import type { QueueBounds } from '../core/task-record.js';
-import type { TaskId } from '../core/topics.js';
+import { DEAD_GROUP, DEFAULT_GROUP, type TaskId } from '../core/topics.js';
+import type { EntryLog } from './entry-log.js';
+import { Group, type Holder } from './group.js';
 
-/** One datum of a task. `seq` counts from 1 within the queue's epoch, `tsMs` is wall time and never falls within a
- *  queue, `arrival` counts over all queues of the node, `attempts` is 1 at the first hand-out. */
+/** One datum of a task, as it is handed out. `seq` counts from 1 within the queue's epoch, `tsMs` is wall time and never
+ *  falls within a queue, `attempts` is 1 at the first hand-out and 0 for one that was only read. */
 export interface Entry {
   readonly taskId: TaskId;
   readonly seq: number;
   readonly tsMs: number;
-  readonly arrival: number;
   readonly payload: Uint8Array;
   readonly topic: string | undefined;
   readonly attempts: number;
-  /** What the entry counts for: its payload and, where it was routed, its topic. */
-  readonly bytes: number;
-}
-
-interface Node extends Entry {
-  attempts: number;
-  /** `gone`: settled or evicted; a late settle or return finds nothing to do. */
-  state: 'ready' | 'leased' | 'gone';
-  previous: Node | undefined;
-  next: Node | undefined;
 }
 
 /** Bytes that several queues share. */
@@ -29,14 +22,19 @@ export interface ByteBudget {
   readonly bytesMax: number;
 }
 
-/** A bounded queue in memory: a list in order of `seq`, oldest first.
+/** When something is put. */
+export interface PutTime {
+  readonly wallMs: number;
+  readonly nowMs: number;
+  /** Counts over all queues of the node. */
+  readonly arrival: number;
+}
+
+/** A bounded queue: its bounds, and who has got how far with it. The entries themselves are in a log.
  *
- *      oldest                 cursor                       newest
- *        ▼                      ▼                            ▼
- *      [leased] ⇄ [leased] ⇄ [ready] ⇄ [leased] ⇄ [ready] ⇄ [ready]
- *
- *  Taking marks entries as leased and leaves them where they are, so a returned one is at its old place at once, and
- *  the oldest is always at the head, leased or not. Nothing ready stands before the cursor. */
+ *  Every active group sees every entry, and an entry leaves when all of them are done with it, or a bound evicts it. The
+ *  default group is active while there is no other, or once it was used; a named one from its first use. What was given
+ *  back too often goes over to the group `$dead`, which is done with everything else. */
 export class TaskQueue {
   readonly taskId: TaskId;
   readonly epoch: string;
@@ -49,113 +47,212 @@ export class TaskQueue {
   /** False while the task is stopped: puts are counted in `discarded`. */
   accepting = true;
 
+  readonly #log: EntryLog;
   readonly #budget: ByteBudget;
-  #oldest: Node | undefined;
-  #newest: Node | undefined;
-  #cursor: Node | undefined;
+  readonly #groups = new Map<string, Group>();
+  readonly #dead = new Group(DEAD_GROUP, Number.POSITIVE_INFINITY, 0);
+  /** From which groups a dead entry came. */
+  readonly #diedIn = new Map<number, Set<string>>();
+  #isDefaultUsed = false;
   #length = 0;
   #bytes = 0;
-  #leased = 0;
   #seq = 0;
   #lastTsMs = 0;
 
-  constructor(taskId: TaskId, epoch: string, bounds: QueueBounds, budget: ByteBudget) {
+  constructor(taskId: TaskId, epoch: string, bounds: QueueBounds, budget: ByteBudget, log: EntryLog) {
     this.taskId = taskId;
     this.epoch = epoch;
     this.bounds = bounds;
     this.#budget = budget;
+    this.#log = log;
+    this.#groups.set(DEFAULT_GROUP, new Group(DEFAULT_GROUP, 1, 0));
   }
 
-  /** Entries held, leased ones included. */
+  /** Entries held, those on lease and the dead included. */
   get length(): number {
     return this.#length;
   }
-  /** Bytes held, leased ones included. */
+  /** Bytes held, of the same. */
   get bytes(): number {
     return this.#bytes;
   }
-  /** Entries that a fetch could take now. */
+  /** Entries that the default group could take now. */
   get readyLength(): number {
-    return this.#length - this.#leased;
+    return this.#groups.get(DEFAULT_GROUP)?.readyLength ?? 0;
   }
   /** The newest `seq` given out, 0 before the first. */
   get seq(): number {
     return this.#seq;
   }
+  /** Entries that were given back too often. */
+  get deadLength(): number {
+    return this.#dead.readyLength + this.#dead.leasedLength;
+  }
 
   /** Adds an entry; the bytes are copied. False: dropped by the queue's own policy, and counted. */
-  put(payload: Uint8Array, wallNowMs: number, arrival: number, topic: string | undefined): boolean {
+  put(payload: Uint8Array, { wallMs, nowMs, arrival }: PutTime, topic: string | undefined): boolean {
     if (!this.accepting) {
-      this.discarded++;
+      this.discarded += 1;
       return false;
     }
+    this.expire(nowMs);
     const bytes = payload.length + (topic === undefined ? 0 : Buffer.byteLength(topic));
     if (!this.#makeRoom(bytes)) {
-      this.dropped++;
+      this.dropped += 1;
+      for (const group of this.#groups.values()) group.dropped += 1;
       return false;
     }
-    this.#lastTsMs = Math.max(this.#lastTsMs, wallNowMs);
-    this.#append({
-      taskId: this.taskId,
-      seq: ++this.#seq,
-      tsMs: this.#lastTsMs,
-      arrival,
-      payload: Buffer.from(payload),
-      topic,
-      bytes,
-      attempts: 0,
-      state: 'ready',
-      previous: this.#newest,
-      next: undefined,
-    });
+    this.#lastTsMs = Math.max(this.#lastTsMs, wallMs);
+    this.#seq += 1;
+    this.#log.append({ seq: this.#seq, tsMs: this.#lastTsMs, arrival, putMs: nowMs, payload, topic });
+    this.#length += 1;
+    this.#bytes += bytes;
+    this.#budget.bytes += bytes;
+    for (const group of this.#groups.values()) group.ahead += 1;
     return true;
   }
 
-  /** The entry that the next `take` would hand out. */
-  peek(): Entry | undefined {
-    return this.#nextReady();
+  /** The group of this name, made where there is none.
+   *  @throws SuperNodeError SN_ERR_LIMIT */
+  group(name: string): Group {
+    if (name === DEAD_GROUP) return this.#dead;
+    if (name === DEFAULT_GROUP) this.#isDefaultUsed = true;
+    return this.#groups.get(name) ?? this.#newGroup(name);
   }
 
-  /** Leases the oldest entry that is ready. */
-  take(): Entry | undefined {
-    const node = this.#nextReady();
-    if (!node) return undefined;
-    node.state = 'leased';
-    node.attempts++;
-    this.#leased++;
-    this.#cursor = node.next;
-    return node;
+  /** Those that are active, without the dead. */
+  groups(): readonly Group[] {
+    return [...this.#groups.values()];
   }
 
-  /** The taker has it: it leaves the queue. No effect on one that was evicted meanwhile. */
-  settle(entry: Entry): void {
-    const node = this.#held(entry);
-    if (node) this.#remove(node);
+  hasGroup(name: string): boolean {
+    return this.#groups.has(name);
   }
 
-  /** The taker does not have it: it is ready again, at its old place. */
-  giveBack(entry: Entry): void {
-    const node = this.#held(entry);
-    if (!node) return;
-    node.state = 'ready';
-    this.#leased--;
-    if (!this.#cursor || node.seq < this.#cursor.seq) this.#cursor = node;
+  /** Forgets how far a group has got; what only it still needed leaves. */
+  removeGroup(name: string): void {
+    if (!this.#groups.delete(name)) return;
+    if (name === DEFAULT_GROUP) this.#isDefaultUsed = false;
+    if (this.#groups.size === 0) this.#newGroup(DEFAULT_GROUP);
+    for (const seq of this.#held()) this.#leaveIfDone(seq);
   }
 
-  /** Forgets all entries. Whoever has some on lease settles or returns them in vain. */
-  clear(): void {
-    while (this.#oldest) this.#remove(this.#oldest);
+  /** The entry that the next `take` of the group would hand out. */
+  next(group: Group): number | undefined {
+    if (group.returned !== undefined) return group.returned;
+    if (group.ahead === 0) return undefined;
+    const seq = this.#log.next(group.cursor);
+    if (seq !== undefined) group.skipTo(seq);
+    return seq;
+  }
+
+  /** When it came, counted over all queues; for the order between them. */
+  arrivalOf(seq: number): number {
+    return this.#log.arrival(seq) ?? Number.POSITIVE_INFINITY;
+  }
+
+  bytesOf(seq: number): number {
+    return this.#log.bytes(seq);
+  }
+
+  /** Leases what `next` gave to a holder. */
+  take(group: Group, seq: number, holder: Holder): Entry | undefined {
+    const entry = this.#read(seq, 0);
+    return entry && { ...entry, attempts: group.take(seq, holder) };
+  }
+
+  /** The holder has it for good. False: it is not on lease to it any more. */
+  settle(name: string, seq: number, holder: Holder): boolean {
+    const group = this.#groupOf(name);
+    if (!group?.isHeldBy(seq, holder)) return false;
+    group.finish(seq);
+    if (group === this.#dead) this.#diedIn.delete(seq);
+    this.#leaveIfDone(seq);
+    return true;
+  }
+
+  /** The holder does not have it: it is the next again, at its old place, or dead. False: as in `settle`. */
+  giveBack(name: string, seq: number, holder: Holder): boolean {
+    const group = this.#groupOf(name);
+    if (!group?.isHeldBy(seq, holder)) return false;
+    const { maxAttempts } = this.bounds;
+    const attempts = group.attempts(seq);
+    if (group === this.#dead || maxAttempts === 0 || attempts < maxAttempts) {
+      group.giveBack(seq);
+      return true;
+    }
+    group.finish(seq);
+    this.#dead.add(seq, attempts);
+    this.#diedIn.set(seq, (this.#diedIn.get(seq) ?? new Set()).add(name));
+    return true;
+  }
+
+  /** Gives the dead that nobody has on lease back to where they died, with no attempts behind them.
+   *  @returns How many */
+  requeue(): number {
+    const dead = [...this.#dead.allReturned()];
+    for (const seq of dead) {
+      for (const name of this.#diedIn.get(seq) ?? []) this.#groups.get(name)?.add(seq, 0);
+      this.#diedIn.delete(seq);
+      this.#dead.finish(seq);
+      this.#leaveIfDone(seq);
+    }
+    return dead.length;
+  }
+
+  /** Forgets all entries, or the dead alone. Whoever has some on lease settles or returns them in vain.
+   *  @returns How many */
+  purge(which: 'all' | 'dead' = 'all'): number {
+    const before = this.#length;
+    for (const seq of which === 'all' ? this.#held() : [...this.#diedIn.keys()]) {
+      if (which === 'all') for (const group of this.#groups.values()) this.#forget(group, seq);
+      this.#dead.finish(seq);
+      this.#diedIn.delete(seq);
+      this.#leaveIfDone(seq);
+    }
+    return before - this.#length;
+  }
+
+  /** Entries from a place on, without taking them.
+   *  @param bytesMax The first entry is not held to it */
+  readFrom(from: { readonly seq: number } | { readonly tsMs: number }, max: number, bytesMax: number): Entry[] {
+    const entries: Entry[] = [];
+    let bytes = 0;
+    for (const seq of this.#held('seq' in from ? from.seq : 1)) {
+      const entry = this.#read(seq, 0);
+      if (entry === undefined || ('tsMs' in from && entry.tsMs < from.tsMs)) continue;
+      bytes += this.#log.bytes(seq);
+      if (entries.length > 0 && bytes > bytesMax) break;
+      entries.push(entry);
+      if (entries.length === max) break;
+    }
+    return entries;
+  }
+
+  /** Evicts what is older than `ttlMs`.
+   *  @returns When the next one will be, monotonic ms; undefined: none */
+  expire(nowMs: number): number | undefined {
+    const { ttlMs } = this.bounds;
+    if (ttlMs === 0) return undefined;
+    for (;;) {
+      const oldest = this.#log.next(1);
+      const putMs = oldest === undefined ? undefined : this.#log.putMs(oldest);
+      if (oldest === undefined || putMs === undefined) return undefined;
+      if (nowMs - putMs < ttlMs) return putMs + ttlMs;
+      this.#evict(oldest);
+    }
   }
 
   /** Room for an entry of so many bytes, by the queue's policy. False: there is none. */
   #makeRoom(bytes: number): boolean {
     if (bytes > this.bounds.bytes) return false;
-    while (this.#oldest && !this.#hasRoom(bytes)) {
+    while (!this.#hasRoom(bytes)) {
       if (this.bounds.overflow === 'drop_newest') return false;
-      this.#remove(this.#oldest);
-      this.dropped++;
+      const oldest = this.#log.next(1);
+      if (oldest === undefined) return false;
+      this.#evict(oldest);
     }
-    return this.#hasRoom(bytes);
+    return true;
   }
 
   #hasRoom(bytes: number): boolean {
@@ -166,38 +263,61 @@ export class TaskQueue {
     );
   }
 
-  #held(entry: Entry): Node | undefined {
-    const node = entry as Node;
-    return node.state === 'leased' ? node : undefined;
+  #evict(seq: number): void {
+    for (const group of this.#groups.values()) group.lose(seq);
+    this.#dead.finish(seq);
+    this.#diedIn.delete(seq);
+    this.dropped += 1;
+    this.#leave(seq);
   }
 
-  #nextReady(): Node | undefined {
-    let node = this.#cursor;
-    while (node && node.state !== 'ready') node = node.next;
-    this.#cursor = node;
-    return node;
+  #forget(group: Group, seq: number): void {
+    if (seq < group.cursor) {
+      group.finish(seq);
+      return;
+    }
+    group.ahead -= 1;
+    group.skipTo(seq + 1);
   }
 
-  #append(node: Node): void {
-    if (this.#newest) this.#newest.next = node;
-    else this.#oldest = node;
-    this.#newest = node;
-    this.#cursor ??= node;
-    this.#length++;
-    this.#bytes += node.bytes;
-    this.#budget.bytes += node.bytes;
+  #leaveIfDone(seq: number): void {
+    if (!this.#dead.isDone(seq)) return;
+    for (const group of this.#groups.values()) if (!group.isDone(seq)) return;
+    this.#leave(seq);
   }
 
-  #remove(node: Node): void {
-    if (node.state === 'leased') this.#leased--;
-    node.state = 'gone';
-    if (node.previous) node.previous.next = node.next;
-    else this.#oldest = node.next;
-    if (node.next) node.next.previous = node.previous;
-    else this.#newest = node.previous;
-    if (this.#cursor === node) this.#cursor = node.next;
-    this.#length--;
-    this.#bytes -= node.bytes;
-    this.#budget.bytes -= node.bytes;
+  #leave(seq: number): void {
+    const bytes = this.#log.bytes(seq);
+    this.#log.remove(seq);
+    this.#length -= 1;
+    this.#bytes -= bytes;
+    this.#budget.bytes -= bytes;
+  }
+
+  #groupOf(name: string): Group | undefined {
+    return name === DEAD_GROUP ? this.#dead : this.#groups.get(name);
+  }
+
+  /** It begins with the oldest entry that is held. */
+  #newGroup(name: string): Group {
+    if (this.#groups.size >= LIMITS.groupsMax) {
+      throw mismatch('SN_ERR_LIMIT', 'group', `at most ${LIMITS.groupsMax} of a task`, name);
+    }
+    const group = new Group(name, 1, this.#length);
+    this.#groups.set(name, group);
+    // Until then it stood for whoever would come.
+    if (name !== DEFAULT_GROUP && !this.#isDefaultUsed) this.#groups.delete(DEFAULT_GROUP);
+    return group;
+  }
+
+  *#held(from = 1): Iterable<number> {
+    for (let seq = this.#log.next(from); seq !== undefined; seq = this.#log.next(seq + 1)) yield seq;
+  }
+
+  #read(seq: number, attempts: number): Entry | undefined {
+    const entry = this.#log.read(seq);
+    if (entry === undefined) return undefined;
+    const { tsMs, payload, topic } = entry;
+    return { taskId: this.taskId, seq, tsMs, payload, topic, attempts };
   }
 }

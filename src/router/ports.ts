@@ -28,6 +28,7 @@ export interface Lease {
   readonly dropped: number;
   readonly remaining: number;
   readonly epoch: string | undefined;
+  readonly leaseId: string | undefined;
   settle(): void;
   giveBack(): void;
 }
@@ -35,11 +36,27 @@ export interface Lease {
 interface QueueAccess {
   fetch(options: {
     taskId: TaskId | undefined;
+    group: string;
     max: number;
     maxBytes: number;
     waitMs: number;
+    leaseMs: number | undefined;
     signal: AbortSignal | undefined;
   }): Promise<Lease>;
+  /** Entries that are only looked at. */
+  read(taskId: TaskId, from: { seq: number } | { tsMs: number }, max: number, bytesMax: number): readonly QueuedEntry[];
+  /** @returns For how many entries
+   *  @throws SuperNodeError SN_ERR_LEASE_UNKNOWN, SN_ERR_REQUEST */
+  acknowledge(
+    leaseId: string,
+    word: { ok: boolean; seqs: readonly number[] | undefined } | { leaseMs: number },
+  ): number;
+  /** @returns How many entries left */
+  purge(taskId: TaskId, which: 'all' | 'dead'): number;
+  /** @returns How many entries came back from the dead */
+  requeue(taskId: TaskId): number;
+  /** False: there is no such group. */
+  removeGroup(taskId: TaskId, name: string): boolean;
 }
 
 /** Bytes straight to the channels of a task; how many channels got them. */

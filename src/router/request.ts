@@ -8,9 +8,11 @@ export interface Caller {
   readonly taskId?: TaskId;
 }
 
+export type RequestKind = 'cmd' | 'task-cmd' | 'fetch' | 'ack' | 'stat';
+
 /** A request as any transport brings it. */
 export interface Request {
-  readonly kind: 'cmd' | 'task-cmd' | 'fetch' | 'stat';
+  readonly kind: RequestKind;
   readonly taskId: TaskId | undefined;
   readonly payload: Uint8Array;
   readonly caller: Caller;

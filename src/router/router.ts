@@ -1,7 +1,8 @@
 import { asSuperNodeError, mismatch, SuperNodeError } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
 import type { Logger } from '../core/ports.js';
-import { FetchSchema, StatSchema } from '../core/request-schema.js';
+import { AckSchema, FetchSchema, type FetchWire, StatSchema } from '../core/request-schema.js';
+import { DEFAULT_GROUP } from '../core/topics.js';
 import { validate } from '../core/validate.js';
 import { parseBody } from './body.js';
 import { known, runCommand, sendToWorkers } from './commands.js';
@@ -98,6 +99,8 @@ export class Router {
         return reply(place, { status: 'ok', data: this.#stat(request, body) });
       case 'fetch':
         return this.#fetch(request, body, place, heard);
+      case 'ack':
+        return reply(place, { status: 'ok', data: this.#acknowledge(body) });
     }
   }
 
@@ -119,7 +122,10 @@ export class Router {
     place: ReplyPlace,
     heard: boolean,
   ): Promise<Reply | undefined> {
-    const { max = 1, max_bytes, wait_ms = 0, encoding } = validate(FetchSchema, body, 'SN_ERR_REQUEST', 'fetch');
+    const asked = validate(FetchSchema, body, 'SN_ERR_REQUEST', 'fetch');
+    const { max = 1, max_bytes: maxBytes = LIMITS.fetchBytes, wait_ms = 0, from, group = DEFAULT_GROUP } = asked;
+    const isBase64 = asked.encoding === 'base64';
+    if (from !== undefined) return reply(place, { status: 'ok', data: this.#read(request, asked, from) });
     // Taken entries whose reply nobody hears would be lost to everybody until the connection ends.
     if (!heard) {
       this.#ports.unheard(request.caller.id, request.taskId);
@@ -127,13 +133,42 @@ export class Router {
     }
     const lease = await this.#ports.queues.fetch({
       taskId: request.taskId === undefined ? undefined : known(request.taskId, this.#ports.tasks),
+      group,
       max,
-      maxBytes: max_bytes ?? LIMITS.fetchBytes,
+      maxBytes,
       waitMs: wait_ms,
+      leaseMs: asked.lease_ms,
       signal: request.signal,
     });
-    const envelope: Envelope = { status: 'ok', data: fetchedToWire(lease, encoding === 'base64') };
+    const envelope: Envelope = { status: 'ok', data: fetchedToWire(lease, isBase64) };
     return reply(place, envelope, (arrived) => (arrived ? lease.settle() : lease.giveBack()));
+  }
+
+  /** Looks at entries without taking them.
+   *  @throws SuperNodeError SN_ERR_REQUEST, SN_ERR_TASK_UNKNOWN */
+  #read({ taskId }: Request, asked: FetchWire, from: NonNullable<FetchWire['from']>): unknown {
+    const { max = 1, max_bytes: maxBytes = LIMITS.fetchBytes, encoding } = asked;
+    const taking = (['lease_ms', 'group', 'wait_ms'] as const).find((name) => asked[name] !== undefined);
+    if (taking !== undefined) throw mismatch('SN_ERR_REQUEST', taking, 'none with from, which takes nothing', 'one');
+    if (taskId === undefined) throw mismatch('SN_ERR_REQUEST', 'from', 'a task: m/fetch/<task>', 'm/fetch');
+    const place = 'seq' in from ? from : { tsMs: from.ts };
+    const entries = this.#ports.queues.read(known(taskId, this.#ports.tasks), place, max, maxBytes);
+    return { entries: entries.map((entry) => entryToWire(entry, encoding === 'base64')) };
+  }
+
+  /** @throws SuperNodeError SN_ERR_REQUEST, SN_ERR_LEASE_UNKNOWN */
+  #acknowledge(body: Record<string, unknown>): unknown {
+    const { lease, ok, seqs, lease_ms: leaseMs } = validate(AckSchema, body, 'SN_ERR_REQUEST', 'ack');
+    const { queues } = this.#ports;
+    if ((ok === undefined) === (leaseMs === undefined)) {
+      throw mismatch('SN_ERR_REQUEST', 'ack', 'one of ok and lease_ms', ok === undefined ? undefined : 'both');
+    }
+    if (leaseMs !== undefined) {
+      if (seqs !== undefined) throw mismatch('SN_ERR_REQUEST', 'seqs', 'none with lease_ms', seqs);
+      return { lease, extended: queues.acknowledge(lease, { leaseMs }), lease_ms: leaseMs };
+    }
+    const count = queues.acknowledge(lease, { ok: ok === true, seqs });
+    return ok === true ? { lease, settled: count } : { lease, returned: count };
   }
 
   #explain(thrown: unknown): SuperNodeError {
@@ -182,6 +217,7 @@ function fetchedToWire(lease: Lease, base64: boolean) {
     ...(lease.epoch === undefined ? {} : { epoch: lease.epoch }),
     dropped: lease.dropped,
     remaining: lease.remaining,
+    ...(lease.leaseId === undefined ? {} : { lease: lease.leaseId }),
   };
 }
 

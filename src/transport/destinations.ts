@@ -8,6 +8,7 @@ import {
   WORKER_REPORTS,
   type WorkerReport,
 } from '../core/topics.js';
+import type { RequestKind } from '../router/request.js';
 import type { Channel, Identity } from './channel.js';
 import type { Destination } from './channel-host.js';
 import type { Members } from './members.js';
@@ -101,7 +102,8 @@ export class Destinations {
         if (meaning.kind === 'put') return this.#put(topic, meaning.taskId);
         return meaning.kind === 'answer' ? this.#answer(meaning) : this.#report(topic, meaning.taskId);
       case 'cmd':
-        return this.#request('cmd', undefined);
+      case 'ack':
+        return this.#request(meaning.kind, undefined);
       case 'task-cmd':
       case 'fetch':
       case 'stat':
@@ -146,7 +148,7 @@ export class Destinations {
     });
   }
 
-  #request(kind: 'cmd' | 'task-cmd' | 'fetch' | 'stat', taskId: TaskId | undefined): Destination {
+  #request(kind: RequestKind, taskId: TaskId | undefined): Destination {
     return taken((channel, payload) => this.#ports.requests.run(channel, kind, taskId, payload));
   }
 

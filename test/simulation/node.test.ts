@@ -24,7 +24,11 @@ const TASKS = ['a', 'b', 'net'] as const;
 interface Ledger {
   put: number;
   settled: Set<number>;
+  /** Settled by leases of which some entries had been evicted: nobody told which. */
+  settledOfSome: number;
 }
+
+type Seqs = readonly { epoch: string; seq: number }[];
 
 class Schedule {
   readonly clock = new VirtualClock();
@@ -36,7 +40,8 @@ class Schedule {
   readonly router: Router;
   readonly errors: unknown[] = [];
   readonly ledgers = new Map<string, Ledger>();
-  readonly open: { reply: Reply; seqs: { epoch: string; seq: number }[] }[] = [];
+  readonly open: { reply: Reply; seqs: Seqs }[] = [];
+  readonly leases: { lease: string; seqs: Seqs }[] = [];
   readonly callers = new Set<AbortController>();
   asked = 0;
   answered = 0;
@@ -61,7 +66,11 @@ class Schedule {
     this.catalog = new TaskCatalog(
       {
         workers: { w: { command: ['program'], ready: 'spawn', second_sig_duration: 1_000 } },
-        queue: { length: LENGTH, overflow: random.pick(['drop_oldest', 'drop_newest']) },
+        queue: {
+          length: LENGTH,
+          overflow: random.pick(['drop_oldest', 'drop_newest']),
+          max_attempts: random.pick([0, 2]),
+        },
       },
       {
         clock,
@@ -119,6 +128,9 @@ class Schedule {
       'fetch',
       'fetch',
       'deliver',
+      'deliver',
+      'ack',
+      'ack',
       'leave',
       'cmd',
       'cmd',
@@ -128,6 +140,7 @@ class Schedule {
     if (what === 'put') this.#put(taskId);
     else if (what === 'fetch') this.#fetch(random.chance(0.3) ? undefined : taskId);
     else if (what === 'deliver') this.#deliver(random.chance(0.6));
+    else if (what === 'ack') this.#acknowledge(random.pick(['settle', 'settle', 'return', 'extend']));
     else if (what === 'leave') random.pick([...this.callers, new AbortController()] as [AbortController]).abort();
     else if (what === 'cmd') this.#command(taskId);
     else if (what === 'crash') this.spawner.living(taskId)[0]?.end({ code: 1, signal: null });
@@ -138,7 +151,7 @@ class Schedule {
     this.catalog.sink(taskIdOf(taskId)).put(Buffer.from('x'), 1, undefined);
     const queue = this.queues.get(taskIdOf(taskId));
     assert(queue);
-    const ledger = this.ledgers.get(queue.epoch) ?? { put: 0, settled: new Set() };
+    const ledger = this.ledgers.get(queue.epoch) ?? { put: 0, settled: new Set(), settledOfSome: 0 };
     ledger.put++;
     this.ledgers.set(queue.epoch, ledger);
   }
@@ -147,7 +160,13 @@ class Schedule {
     const { random } = this;
     const caller = new AbortController();
     this.callers.add(caller);
-    const body = { max: random.between(1, 6), wait_ms: random.pick([0, 0, 1_000, 30_000]) };
+    const leaseMs = random.pick([undefined, undefined, 500, 20_000]);
+    const body = {
+      max: random.between(1, 6),
+      wait_ms: random.pick([0, 0, 1_000, 30_000]),
+      lease_ms: leaseMs,
+      group: random.chance(0.1) ? '$dead' : undefined,
+    };
     this.asked++;
     const request = {
       kind: 'fetch',
@@ -179,7 +198,13 @@ class Schedule {
     if (!one) return;
     one.reply.delivered(arrived);
     if (!arrived) return;
-    for (const { epoch, seq } of one.seqs) {
+    const lease = leaseIn(one.reply);
+    if (lease === undefined) this.#settle(one.seqs);
+    else this.leases.push({ lease, seqs: one.seqs });
+  }
+
+  #settle(seqs: Seqs): void {
+    for (const { epoch, seq } of seqs) {
       const ledger = this.ledgers.get(epoch);
       if (!ledger) continue;
       assert(!ledger.settled.has(seq), `entry ${seq} was settled twice`);
@@ -187,8 +212,43 @@ class Schedule {
     }
   }
 
+  #acknowledge(how: 'settle' | 'return' | 'extend'): void {
+    const at = this.random.between(0, Math.max(0, this.leases.length - 1));
+    const held = this.leases[at];
+    if (!held) return;
+    const words = { settle: { ok: true }, return: { ok: false }, extend: { lease_ms: 5_000 } };
+    this.asked++;
+    const request = {
+      kind: 'ack',
+      taskId: undefined,
+      payload: Buffer.from(JSON.stringify({ lease: held.lease, ...words[how] })),
+      caller: { id: 'app', role: 'operator' },
+      hears: () => true,
+      more: () => undefined,
+      signal: undefined,
+    } as const;
+    this.router.handle(request).then((reply) => {
+      this.answered++;
+      assert(reply);
+      if (reply.envelope.status === 'error') assert.equal(reply.envelope.code, 'SN_ERR_LEASE_UNKNOWN');
+      else if (how === 'settle') this.#settledBy(held.seqs, (reply.envelope.data as { settled: number }).settled);
+    });
+    if (how !== 'extend') this.leases.splice(at, 1);
+  }
+
+  #settledBy(seqs: Seqs, count: number): void {
+    assert(count > 0 && count <= seqs.length);
+    if (count === seqs.length) this.#settle(seqs);
+    else for (const epoch of new Set(seqs.map((one) => one.epoch))) this.#addSome(epoch, count);
+  }
+
+  #addSome(epoch: string, count: number): void {
+    const ledger = this.ledgers.get(epoch);
+    if (ledger) ledger.settledOfSome += count;
+  }
+
   #command(taskId: string): void {
-    const cmd = this.random.pick(['start', 'start', 'stop', 'restart', 'remove', 'signal', 'nonsense']);
+    const cmd = this.random.pick(['start', 'start', 'stop', 'restart', 'remove', 'signal', 'requeue', 'nonsense']);
     const worker = cmd === 'start' && taskId !== 'net' ? { worker: 'w' } : {};
     const sig = cmd === 'signal' ? { sig: 'SIGTERM' } : {};
     this.asked++;
@@ -226,10 +286,15 @@ class Schedule {
       assert(queue.readyLength >= 0 && queue.readyLength <= queue.length);
       const ledger = this.ledgers.get(queue.epoch);
       // An entry that was evicted while on lease counts as dropped, though its taker may have settled it after.
-      const accounted = queue.length + queue.dropped + queue.discarded + (ledger?.settled.size ?? 0);
+      const settled = (ledger?.settled.size ?? 0) + (ledger?.settledOfSome ?? 0);
+      const accounted = queue.length + queue.dropped + queue.discarded + settled;
       assert(accounted >= (ledger?.put ?? 0), `${taskId}: an entry vanished`);
     }
   }
+}
+
+function leaseIn({ envelope }: Reply): string | undefined {
+  return envelope.status === 'ok' ? (envelope.data as { lease?: string }).lease : undefined;
 }
 
 test('whatever comes in which order: one process a task, queues in bounds, no entry vanishes, one answer a request', async () => {

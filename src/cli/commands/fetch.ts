@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
 import { LIMITS } from '../../core/limits.js';
+import { DEAD_GROUP } from '../../core/topics.js';
 import type { Envelope, NodeClient } from '../client.js';
 import { type Io, write, writeLine } from '../io.js';
 import { addressOf, type ClientOptions, dataOf, integer, taskId, withClientOptions, withNode } from '../options.js';
@@ -15,6 +16,9 @@ interface FetchOptions extends ClientOptions {
   readonly wait?: number;
   readonly encoding?: 'auto' | 'base64';
   readonly follow?: boolean;
+  readonly group?: string;
+  readonly dead?: boolean;
+  readonly from?: number;
 }
 
 /** fetch: take entries out of the queues. */
@@ -25,6 +29,13 @@ export function addFetchCommand(program: Command, io: Io): void {
     .description('take entries out of a queue and print their payloads, one a line')
     .option('-n, --max <count>', 'most entries (default 1)', integer(1, LIMITS.fetchEntriesMax))
     .option('--wait <ms>', 'wait so long for the first entry', integer(0, LIMITS.fetchWaitMsMax))
+    .option('-g, --group <name>', 'take for a group: each group gets every entry (default: the one without a name)')
+    .addOption(new Option('--dead', 'take those that were given back too often').conflicts('group'))
+    .addOption(
+      new Option('--from <seq>', 'look at entries from there on, and take nothing')
+        .argParser(integer(0, Number.MAX_SAFE_INTEGER))
+        .conflicts(['group', 'dead', 'follow', 'wait']),
+    )
     .addOption(new Option('--encoding <encoding>', 'base64: print every payload as base64').choices(['auto', 'base64']))
     .option('--follow', 'go on until Ctrl-C');
   withClientOptions(command)
@@ -36,6 +47,7 @@ A taken entry is gone once it was printed; if it could not be, it goes back to t
 
 Examples:
   super-node fetch cam1 -n 100 > entries.txt
+  super-node fetch cam1 --from 0 -n 100 --json
   super-node fetch --follow --json | jq .payload`,
     )
     .action(async (task: string | undefined, options: FetchOptions) => {
@@ -49,6 +61,9 @@ async function run(node: NodeClient, task: string | undefined, options: FetchOpt
   const body = {
     max,
     ...(waitMs > 0 ? { wait_ms: waitMs } : {}),
+    ...(options.dead ? { group: DEAD_GROUP } : {}),
+    ...(options.group === undefined ? {} : { group: options.group }),
+    ...(options.from === undefined ? {} : { from: { seq: options.from } }),
     ...(options.encoding === undefined ? {} : { encoding: options.encoding }),
   };
   const timeoutMs = addressOf(options, io.env).timeoutMs + waitMs;

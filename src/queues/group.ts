@@ -1,0 +1,137 @@
+/** Who holds entries on lease: compared by identity, so that a late word about an entry that was handed out again says
+ *  nothing. */
+export type Holder = object;
+
+/** How far one group of takers has got with a queue.
+ *
+ *      seq   1 2 3 4 5 6 7 8 9
+ *                    ▲ cursor: from here on nothing was handed out
+ *      before it: on lease, returned (next again, oldest first), or done
+ *
+ *  Which entries are held is the queue's to know. */
+export class Group {
+  readonly name: string;
+  /** Entries it lost to the queue's bounds. */
+  dropped = 0;
+  /** Entries held from the cursor on. */
+  ahead: number;
+  #cursor: number;
+  /** Ascending. */
+  #returned: number[] = [];
+  readonly #leased = new Map<number, Holder>();
+  /** How often it was handed out, of those on lease or returned. */
+  readonly #attempts = new Map<number, number>();
+
+  /** @param ahead Entries held from `cursor` on */
+  constructor(name: string, cursor: number, ahead: number) {
+    this.name = name;
+    this.#cursor = cursor;
+    this.ahead = ahead;
+  }
+
+  /** Entries that could be taken now. */
+  get readyLength(): number {
+    return this.ahead + this.#returned.length;
+  }
+
+  get leasedLength(): number {
+    return this.#leased.size;
+  }
+
+  get cursor(): number {
+    return this.#cursor;
+  }
+
+  /** The oldest that was given back. */
+  get returned(): number | undefined {
+    return this.#returned[0];
+  }
+
+  /** Those that were given back, oldest first. */
+  allReturned(): readonly number[] {
+    return this.#returned;
+  }
+
+  attempts(seq: number): number {
+    return this.#attempts.get(seq) ?? 0;
+  }
+
+  /** Whether it needs the entry no more. */
+  isDone(seq: number): boolean {
+    return seq < this.#cursor && !this.#attempts.has(seq);
+  }
+
+  /** An entry that was not handed out yet will not be: it is not held any more.
+   *  @param seq The next one that is held, at or after the cursor */
+  skipTo(seq: number): void {
+    this.#cursor = seq;
+  }
+
+  /** Hands out `seq`, which is `returned`, or the next one held from the cursor on.
+   *  @returns Its attempts, 1 the first time */
+  take(seq: number, holder: Holder): number {
+    if (seq >= this.#cursor) {
+      this.#cursor = seq + 1;
+      this.ahead -= 1;
+    } else {
+      this.#unreturn(seq);
+    }
+    const attempts = this.attempts(seq) + 1;
+    this.#attempts.set(seq, attempts);
+    this.#leased.set(seq, holder);
+    return attempts;
+  }
+
+  isHeldBy(seq: number, holder: Holder): boolean {
+    return this.#leased.get(seq) === holder;
+  }
+
+  /** It is done with an entry, whatever it was before. */
+  finish(seq: number): void {
+    if (this.#leased.delete(seq)) this.#attempts.delete(seq);
+    else if (this.#attempts.delete(seq)) this.#unreturn(seq);
+  }
+
+  /** One on lease may be taken again. */
+  giveBack(seq: number): void {
+    if (this.#leased.delete(seq)) this.#insert(seq);
+  }
+
+  /** An entry becomes its own to take, as if it had been given back.
+   *  @param attempts So many are behind it */
+  add(seq: number, attempts: number): void {
+    if (this.#attempts.has(seq)) return;
+    this.#attempts.set(seq, attempts);
+    this.#insert(seq);
+  }
+
+  /** The queue lost an entry. */
+  lose(seq: number): void {
+    if (seq >= this.#cursor) this.ahead -= 1;
+    else if (this.isDone(seq)) return;
+    else this.finish(seq);
+    this.dropped += 1;
+  }
+
+  #insert(seq: number): void {
+    const at = placeIn(this.#returned, seq);
+    this.#returned.splice(at, 0, seq);
+  }
+
+  #unreturn(seq: number): void {
+    const at = placeIn(this.#returned, seq);
+    if (this.#returned[at] === seq) this.#returned.splice(at, 1);
+  }
+}
+
+/** Where a number stands in an ascending list, or would. */
+function placeIn(ascending: readonly number[], value: number): number {
+  let low = 0;
+  let high = ascending.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((ascending[middle] ?? 0) < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
