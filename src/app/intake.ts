@@ -63,6 +63,11 @@ export class TaskIntake implements PutSink {
     this.#isTold = false;
   }
 
+  /** Entries were lost without a put. */
+  expired(): void {
+    if (this.#queue.dropped > this.#droppedTold) this.#tellDropsSoon();
+  }
+
   /** The task is removed: nothing more is told of it. */
   close(): void {
     this.#closed = true;

@@ -85,7 +85,9 @@ export class SuperNode {
       (message) => this.#adapter.publish(message),
       (topic) => this.#adapter.isHeard(topic),
     );
-    this.#queues = new Queues(clock, this.#random, config.limits?.queue_bytes ?? LIMITS.queuesBytesMax);
+    this.#queues = new Queues(clock, this.#random, config.limits?.queue_bytes ?? LIMITS.queuesBytesMax, (taskId) =>
+      this.#catalog.expired(taskId),
+    );
     this.#logs = new TaskLogs({ clock, files: this.#logFiles(), tasksMax: config.limits?.tasks ?? LIMITS.tasksMax });
     this.#calls = new Calls({ clock, random: this.#random, seats: (taskId) => this.#seats(taskId) });
     const usages = new TreeUsages();
@@ -103,15 +105,7 @@ export class SuperNode {
       environment: (record, worker, token) => workerEnvironment(process.env, record, this.#endpoint(), worker, token),
       tasksMax: config.limits?.tasks ?? LIMITS.tasksMax,
     });
-    this.#catalog = new TaskCatalog(config, {
-      clock,
-      topics: this.#topics,
-      queues: this.#queues,
-      supervisor: this.#supervisor,
-      publish: (message) => this.#adapter.publish(message),
-      dropped: (taskId, data) => this.#event('dropped', data, taskId),
-      changed: () => this.#hub.forgetDestinations(),
-    });
+    this.#catalog = this.#newCatalog();
     this.#commanded = new CommandedTasks({
       supervisor: this.#supervisor,
       log,
@@ -257,6 +251,18 @@ export class SuperNode {
         this.#hub.forget(taskId);
         this.#calls.forget(taskId);
       },
+    });
+  }
+
+  #newCatalog(): TaskCatalog {
+    return new TaskCatalog(this.#config, {
+      clock: this.#clock,
+      topics: this.#topics,
+      queues: this.#queues,
+      supervisor: this.#supervisor,
+      publish: (message) => this.#adapter.publish(message),
+      dropped: (taskId, data) => this.#event('dropped', data, taskId),
+      changed: () => this.#hub.forgetDestinations(),
     });
   }
 

@@ -119,6 +119,11 @@ export class TaskCatalog implements Records, Intake {
     this.#intakes.get(taskId)?.stateChanged(accepting);
   }
 
+  /** Entries of a task were evicted because they were too old. */
+  expired(taskId: TaskId): void {
+    this.#intakes.get(taskId)?.expired();
+  }
+
   /** The supervisor tells that a task is gone. */
   removed(taskId: TaskId): void {
     this.#auto.delete(taskId);

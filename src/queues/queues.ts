@@ -63,12 +63,15 @@ export class Queues {
   readonly #fed = new Set<TaskId>();
   /** Queues that wait for the next entry to be too old. */
   readonly #expiries = new Map<TaskQueue, Cancel>();
+  readonly #expired: (taskId: TaskId) => void;
   readonly #leases = new Map<string, TimedLease>();
   readonly #budget: { bytes: number; readonly bytesMax: number };
   #arrival = 0;
 
-  /** @param bytesMax Payload bytes of all queues together. A put that passes it evicts from its own queue first. */
-  constructor(clock: Clock, random: Random, bytesMax: number) {
+  /** @param bytesMax Payload bytes of all queues together. A put that passes it evicts from its own queue first.
+   *  @param expired Entries of this task were evicted because they were too old */
+  constructor(clock: Clock, random: Random, bytesMax: number, expired: (taskId: TaskId) => void = () => undefined) {
+    this.#expired = expired;
     this.#clock = clock;
     this.#random = random;
     this.#budget = { bytes: 0, bytesMax };
@@ -161,7 +164,7 @@ export class Queues {
       return lease.size;
     }
     const { ok, seqs } = word;
-    if (seqs !== undefined && lease.taskIds.size > 1) {
+    if (seqs !== undefined && lease.taskIds.length > 1) {
       throw mismatch('SN_ERR_REQUEST', 'seqs', 'none for a lease on entries of several tasks', seqs);
     }
     const { taskIds } = lease;
@@ -193,10 +196,7 @@ export class Queues {
 
   /** Forgets how far a group of a task has got. False: there is no such group. */
   removeGroup(taskId: TaskId, name: string): boolean {
-    const queue = this.#queues.get(taskId);
-    if (!queue?.hasGroup(name)) return false;
-    queue.removeGroup(name);
-    return true;
+    return this.#queues.get(taskId)?.removeGroup(name) ?? false;
   }
 
   /** Answers all who wait, with nothing: the node is closing. */
@@ -249,7 +249,8 @@ export class Queues {
     lease: Lease | undefined,
   ): Fetched {
     const leaseId = lease && entries.length > 0 && leaseMs !== undefined ? this.#timed(lease, leaseMs) : undefined;
-    const groups = sources.map((queue) => queue.group(group));
+    // One that was removed meanwhile is not made anew by who only waited.
+    const groups = sources.flatMap((queue) => queue.find(group) ?? []);
     const end = (how: 'settle' | 'giveBack') => {
       if (lease === undefined || lease.size === 0) return;
       const { taskIds } = lease;
@@ -303,7 +304,9 @@ export class Queues {
     this.#expiries.get(queue)?.();
     this.#expiries.delete(queue);
     const nowMs = this.#clock.now();
+    const { dropped } = queue;
     const nextMs = queue.expire(nowMs);
+    if (queue.dropped > dropped) this.#expired(queue.taskId);
     if (nextMs !== undefined)
       this.#expiries.set(
         queue,

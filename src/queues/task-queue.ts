@@ -120,21 +120,23 @@ export class TaskQueue {
     return this.#groups.get(name) ?? this.#newGroup(name);
   }
 
+  /** The group of this name, if it is active, or the dead. */
+  find(name: string): Group | undefined {
+    return name === DEAD_GROUP ? this.#dead : this.#groups.get(name);
+  }
+
   /** Those that are active, without the dead. */
   groups(): readonly Group[] {
     return [...this.#groups.values()];
   }
 
-  hasGroup(name: string): boolean {
-    return this.#groups.has(name);
-  }
-
-  /** Forgets how far a group has got; what only it still needed leaves. */
-  removeGroup(name: string): void {
-    if (!this.#groups.delete(name)) return;
+  /** Forgets how far a group has got; what only it still needed leaves. False: there is no such group. */
+  removeGroup(name: string): boolean {
+    if (!this.#groups.delete(name)) return false;
     if (name === DEFAULT_GROUP) this.#isDefaultUsed = false;
     if (this.#groups.size === 0) this.#newGroup(DEFAULT_GROUP);
     for (const seq of this.#held()) this.#leaveIfDone(seq);
+    return true;
   }
 
   /** The entry that the next `take` of the group would hand out. */
@@ -163,7 +165,7 @@ export class TaskQueue {
 
   /** The holder has it for good. False: it is not on lease to it any more. */
   settle(name: string, seq: number, holder: Holder): boolean {
-    const group = this.#groupOf(name);
+    const group = this.find(name);
     if (!group?.isHeldBy(seq, holder)) return false;
     group.finish(seq);
     if (group === this.#dead) this.#diedIn.delete(seq);
@@ -173,7 +175,7 @@ export class TaskQueue {
 
   /** The holder does not have it: it is the next again, at its old place, or dead. False: as in `settle`. */
   giveBack(name: string, seq: number, holder: Holder): boolean {
-    const group = this.#groupOf(name);
+    const group = this.find(name);
     if (!group?.isHeldBy(seq, holder)) return false;
     const { maxAttempts } = this.bounds;
     const attempts = group.attempts(seq);
@@ -292,10 +294,6 @@ export class TaskQueue {
     this.#length -= 1;
     this.#bytes -= bytes;
     this.#budget.bytes -= bytes;
-  }
-
-  #groupOf(name: string): Group | undefined {
-    return name === DEAD_GROUP ? this.#dead : this.#groups.get(name);
   }
 
   /** It begins with the oldest entry that is held. */

@@ -116,8 +116,13 @@ describe.each(NODE_KINDS)('the queues of a node as %s', (kind) => {
   });
 
   test('what is too old is not handed out', async () => {
+    await app.client.subscribe({ filter: 'm/event', qos: 1 });
     await app.cmd('start', { task_id: 'old', queue: { ttl_ms: 1 } });
+    const told = app.client.waitFor(
+      (frame) => frame.type === 'publish' && frame.payload.includes('"type":"dropped","task_id":"old"'),
+    );
     await app.client.publish('w/ch/old', 'a', { qos: 1 });
+    await told;
     await app.untilStat('old', ({ queue }) => queue.length === 0 && queue.dropped === 1);
     expect(await fetch('old')).toMatchObject({ entries: [], dropped: 1 });
   });

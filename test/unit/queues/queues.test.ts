@@ -146,6 +146,16 @@ test('what is too old leaves by itself, and no timer is left', async () => {
   expect([queues.get(A)?.length, clock.pending]).toEqual([0, 0]);
 });
 
+test('a wait ends in peace though its group was removed and there is no room for it', async () => {
+  const waiting = fetch({ group: 'gone', waitMs: 1_000 });
+  expect(queues.removeGroup(A, 'gone')).toBe(true);
+  for (let index = 0; index < 16; index += 1) await fetch({ group: `g${index}` }).catch(() => undefined);
+  clock.advance(1_000);
+  expect(await waiting).toMatchObject({ entries: [], dropped: 0, remaining: 0 });
+  const refused = fetch({ group: 'gone', waitMs: 1_000 });
+  await expect(refused).rejects.toMatchObject({ code: 'SN_ERR_LIMIT' });
+});
+
 test('closing leaves no timer, whatever is on lease', async () => {
   queues.open(A, boundsOf({ length: 100, ttlMs: 500 }));
   put('x');
