@@ -39,12 +39,6 @@ describe.skipIf(requireOrSkip('mosquitto_pub', 'mosquitto_sub', 'mosquitto_rr', 
     ]);
   });
 
-  test('a loop around mosquitto_pub is one steady task', async () => {
-    for (let n = 0; n < 5; n++) await run('mosquitto_pub', [...at(), '-t', 'w/ch/loop', '-m', String(n)]);
-    const status = await app.untilState('loop', 'ready');
-    expect(status).toMatchObject({ kind: 'net', restarts_total: 0, queue: { length: 5 } });
-  });
-
   test('mosquitto_rr asks and gets its answer', async () => {
     const request = ['-V', '311', '-q', '1', '-t', 'm/stat', '-e', 'm/reply', '-m', '{"transaction":"rr"}'];
     const { stdout } = await run('mosquitto_rr', [...at(), ...request]);
