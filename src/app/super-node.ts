@@ -286,6 +286,7 @@ export class SuperNode {
       },
       intake: this.#catalog,
       answers: this.#calls,
+      entries: this.#queues,
       handler: this.#router,
       broker: {
         authorizeSubscribe: (channel, subscription) => this.#adapter.authorizeSubscribe(channel, subscription),

@@ -25,6 +25,8 @@ export const LIMITS = {
   writeHardBytes: 1_048_576,
   /** Entries of one task's queue. */
   queueLength: 1_000,
+  /** Entries that one who takes by subscription has in hand. */
+  takePrefetch: 32,
   /** Groups of takers of one task. */
   groupsMax: 16,
   /** Leases with a time of their own, of the node. */

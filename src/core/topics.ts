@@ -20,6 +20,7 @@ export function taskIdOf(text: unknown): TaskId {
 /** The group of a fetch that names none. */
 export const DEFAULT_GROUP = 'default';
 export const GROUP_PATTERN = '^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$';
+const GROUP = new RegExp(GROUP_PATTERN);
 /** Entries that were given back too often; a name that no group can have. */
 export const DEAD_GROUP = '$dead';
 
@@ -46,6 +47,12 @@ export type TopicMeaning =
   | { readonly kind: 'unknown'; readonly why: string }
   /** None of ours: the broker's business. */
   | { readonly kind: 'free' };
+
+/** What a subscription takes entries of. Without a task: of all, in order of arrival. */
+export interface Taking {
+  readonly taskId: TaskId | undefined;
+  readonly group: string;
+}
 
 /** Below this nobody may publish or subscribe: it is where messages go that must reach nobody. */
 export const NOWHERE_ROOT = '$SN/';
@@ -124,7 +131,22 @@ export class Topics {
     return meaning.kind === 'put' ? meaning.taskId : undefined;
   }
 
-  /** True for `m/take` and everything below it, which is not served yet. */
+  /** Where a taken entry comes from, as its taker sees it. */
+  take(taskId: string, group: string): string {
+    const topic = `${this.prefix}m/take/${taskId}`;
+    return group === DEFAULT_GROUP ? topic : `${topic}/${group}`;
+  }
+
+  /** What a filter takes: `m/take/<task>[/<group>]`, `m/take/+[/<group>]`. Undefined: it is none of those. */
+  takeIn(filter: string): Taking | undefined {
+    if (!this.isTake(filter)) return undefined;
+    const [, , id, group = DEFAULT_GROUP, ...deeper] = filter.slice(this.prefix.length).split('/');
+    if (deeper.length > 0 || !GROUP.test(group)) return undefined;
+    if (id === '+') return { taskId: undefined, group };
+    return isTaskId(id) ? { taskId: id, group } : undefined;
+  }
+
+  /** True for `m/take` and everything below it. */
   isTake(filter: string): boolean {
     return filter === `${this.prefix}m/take` || filter.startsWith(`${this.prefix}m/take/`);
   }

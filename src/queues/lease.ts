@@ -30,6 +30,16 @@ export class Lease {
     return Array.from(this.#open.keys(), ({ taskId }) => taskId);
   }
 
+  /** Ends it for one of its entries. */
+  endOne({ taskId, seq }: Entry, how: 'settle' | 'giveBack'): void {
+    for (const [queue, open] of this.#open) {
+      if (queue.taskId !== taskId || !open.delete(seq)) continue;
+      queue[how](this.group, seq, this);
+      if (open.size === 0) this.#open.delete(queue);
+      return;
+    }
+  }
+
   /** Ends it for all, or for some.
    *  @param seqs Of a lease on one task
    *  @returns How many it was ended for */

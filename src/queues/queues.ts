@@ -3,6 +3,7 @@ import { LIMITS } from '../core/limits.js';
 import type { Cancel, Clock, Random } from '../core/ports.js';
 import type { QueueBounds } from '../core/task-record.js';
 import type { TaskId } from '../core/topics.js';
+import { Consumer, type ConsumerOptions } from './consumer.js';
 import { Lease } from './lease.js';
 import { MemoryLog } from './memory-log.js';
 import { takeInOrder } from './take.js';
@@ -60,7 +61,7 @@ export class Queues {
   readonly #queues = new Map<TaskId, TaskQueue>();
   readonly #waiters = new Waiters();
   /** Tasks that got something for those who wait, in this turn. */
-  readonly #fed = new Set<TaskId>();
+  readonly #fed = new Set<TaskId | undefined>();
   /** Queues that wait for the next entry to be too old. */
   readonly #expiries = new Map<TaskQueue, Cancel>();
   readonly #expired: (taskId: TaskId) => void;
@@ -130,9 +131,11 @@ export class Queues {
         try {
           const served = this.#take(options);
           if (served.entries.length > 0) answer(served);
+          return served.entries.length > 0;
         } catch (error) {
           leave();
           reject(error);
+          return false;
         }
       };
       const end = this.#waiters.add(taskId, { serve, giveUp });
@@ -148,6 +151,24 @@ export class Queues {
         resolve(result);
       };
     });
+  }
+
+  /** Gives entries to a consumer as they come, until it is cancelled; what it has by then it keeps until it said of each
+   *  whether it arrived. Consumers of one group take turns.
+   *  @throws SuperNodeError SN_ERR_LIMIT: one group too many */
+  consume(options: ConsumerOptions): Cancel {
+    const { taskId, group } = options;
+    for (const queue of this.#sources(taskId)) queue.group(group);
+    const consumer = new Consumer(options, {
+      take: (max) => this.#lease(this.#sources(taskId), group, max, Number.POSITIVE_INFINITY),
+      wake: (id) => this.#serveSoon(id),
+    });
+    const end = this.#waiters.add(taskId, consumer);
+    this.#serveSoon(taskId);
+    return () => {
+      consumer.giveUp();
+      end();
+    };
   }
 
   /** Settles or returns what is on a lease, or has it last `leaseMs` from now.
@@ -208,7 +229,7 @@ export class Queues {
   }
 
   /** At the end of the turn, so that entries that came together go out together. */
-  #serveSoon(taskId: TaskId): void {
+  #serveSoon(taskId: TaskId | undefined): void {
     this.#fed.add(taskId);
     if (this.#fed.size > 1) return;
     this.#clock.soon(() => {
@@ -227,15 +248,20 @@ export class Queues {
   #take(options: FetchOptions): Fetched {
     const { taskId, group, max, maxBytes, leaseMs } = options;
     const sources = this.#sources(taskId);
-    const nowMs = this.#clock.now();
-    for (const queue of sources) queue.expire(nowMs);
     if (leaseMs !== undefined && this.#leases.size >= LIMITS.leasesMax) {
       throw new SuperNodeError('SN_ERR_LIMIT', `lease: expected at most ${LIMITS.leasesMax} of the node, got one more`);
     }
-    const lease = new Lease(group);
-    const entries = takeInOrder(sources, group, max, maxBytes, lease);
-    lease.hold(entries, (id) => this.#queues.get(id));
+    const { entries, lease } = this.#lease(sources, group, max, maxBytes);
     return this.#fetched(options, sources, entries, lease);
+  }
+
+  #lease(sources: readonly TaskQueue[], group: string, max: number, bytesMax: number) {
+    const nowMs = this.#clock.now();
+    for (const queue of sources) queue.expire(nowMs);
+    const lease = new Lease(group);
+    const entries = takeInOrder(sources, group, max, bytesMax, lease);
+    lease.hold(entries, (id) => this.#queues.get(id));
+    return { entries, lease };
   }
 
   #nothing(options: FetchOptions): Fetched {

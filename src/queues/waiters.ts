@@ -1,14 +1,15 @@
 import type { Cancel } from '../core/ports.js';
 import type { TaskId } from '../core/topics.js';
 
-/** Somebody who waits for entries. Leaves by itself once it was answered. */
+/** Somebody who waits for entries. Leaves by itself when it wants no more. */
 export interface Waiter {
-  /** Something may be there for it. */
-  serve(): void;
+  /** Something may be there for it. True: it took some, and may want more. */
+  serve(): boolean;
   giveUp(): void;
 }
 
-/** Who waits for which task: first come, first served, those who wait for any task among them. */
+/** Who waits for which task: first come, first served, those who wait for any task among them. Who took some and stays
+ *  goes to the end of the line. */
 export class Waiters {
   readonly #byTask = new Map<TaskId | undefined, Map<Waiter, number>>();
   #order = 0;
@@ -31,15 +32,28 @@ export class Waiters {
     };
   }
 
-  /** Lets those who wait for one of these tasks, or for any, look again, in the order in which they came. */
-  serve(taskIds: readonly TaskId[]): void {
-    const concerned = [undefined, ...taskIds].flatMap((taskId) => [...(this.#byTask.get(taskId) ?? [])]);
-    for (const [waiter] of concerned.sort(([, a], [, b]) => a - b)) waiter.serve();
+  /** Lets those who wait for one of these tasks, or for any, look again, in the order in which they came, until nobody
+   *  takes any more. */
+  serve(taskIds: Iterable<TaskId | undefined>): void {
+    const keys = new Set<TaskId | undefined>([undefined, ...taskIds]);
+    let line = [...keys].flatMap((taskId) => {
+      const waiters = this.#byTask.get(taskId);
+      return waiters ? Array.from(waiters, ([waiter, order]) => ({ waiters, waiter, order })) : [];
+    });
+    line.sort((a, b) => a.order - b.order);
+    while (line.length > 0) line = line.filter(({ waiters, waiter }) => this.#serve(waiters, waiter));
   }
 
   giveUp(): void {
     for (const waiters of [...this.#byTask.values()]) {
       for (const waiter of [...waiters.keys()]) waiter.giveUp();
     }
+  }
+
+  /** Whether it took some and stays. */
+  #serve(waiters: Map<Waiter, number>, waiter: Waiter): boolean {
+    if (!waiters.has(waiter) || !waiter.serve() || !waiters.has(waiter)) return false;
+    waiters.set(waiter, this.#order++);
+    return true;
   }
 }

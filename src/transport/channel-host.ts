@@ -2,6 +2,7 @@ import type { Clock } from '../core/ports.js';
 import type { Channel } from './channel.js';
 import type { Qos } from './packet-type.js';
 import type { Sessions } from './session.js';
+import type { Verdict } from './suback-plan.js';
 import type { Subscription } from './subscribe-packet.js';
 import type { Violation } from './violation.js';
 
@@ -25,7 +26,11 @@ export interface ChannelHost {
   readonly destinationsVersion: number;
   destination(channel: Channel, topic: string): Destination;
   /** Which subscriptions of a SUBSCRIBE the client may have, in order. */
-  authorize(channel: Channel, wanted: readonly Subscription[]): readonly boolean[] | Promise<readonly boolean[]>;
+  authorize(channel: Channel, wanted: readonly Subscription[]): readonly Verdict[] | Promise<readonly Verdict[]>;
+  /** The client takes entries by these filters, from the end of this turn on. */
+  take(channel: Channel, filters: readonly Subscription[]): void;
+  /** The client wants these filters no more. */
+  unsubscribed(channel: Channel, filters: readonly string[]): void;
   /** Asks for one `flush` of the channel at the end of this turn. */
   flushSoon(channel: Channel): void;
   pinged(channel: Channel): void;

@@ -12,12 +12,14 @@ import { Destinations } from './destinations.js';
 import { silenceLimitMs } from './heartbeat.js';
 import { Members } from './members.js';
 import type { Qos } from './packet-type.js';
-import type { Answers, BrokerAccess, Intake, Liveness, RequestHandler, TransportReport } from './ports.js';
+import type { Answers, BrokerAccess, EntrySource, Intake, Liveness, RequestHandler, TransportReport } from './ports.js';
 import { Requests } from './requests.js';
 import type { Routes } from './routes.js';
 import { Sessions } from './session.js';
 import { SilenceWatch } from './silence.js';
+import type { Verdict } from './suback-plan.js';
 import type { Subscription } from './subscribe-packet.js';
+import { Takes } from './takes.js';
 import { topicLevels } from './topic-filter.js';
 import type { Violation } from './violation.js';
 import { seatIdOf, WorkerLines } from './worker-lines.js';
@@ -45,6 +47,7 @@ export interface HubPorts {
   readonly liveness: Liveness;
   readonly intake: Intake;
   readonly answers: Answers;
+  readonly entries: EntrySource;
   readonly handler: RequestHandler;
   readonly broker: BrokerAccess;
   readonly report: TransportReport;
@@ -65,6 +68,7 @@ export class Hub implements ChannelHost {
   readonly #lines: WorkerLines;
   readonly #destinations: Destinations;
   readonly #silences: SilenceWatch;
+  readonly #takes: Takes;
   #toFlush: Channel[] = [];
   #opened = 0;
 
@@ -75,6 +79,7 @@ export class Hub implements ChannelHost {
     this.clock = clock;
     this.packetBytesMax = ports.limits.packetBytesMax;
     this.#requests = new Requests(topics, ports.handler);
+    this.#takes = new Takes({ topics, source: ports.entries, log: ports.log });
     this.#members = new Members({ topics, liveness, report, refuse });
     this.#lines = new WorkerLines({ topics, liveness, members: this.#members, channels: () => this.#channels });
     this.#destinations = new Destinations({
@@ -180,14 +185,30 @@ export class Hub implements ChannelHost {
     return this.#destinations.of(channel, topic);
   }
 
-  authorize(channel: Channel, wanted: readonly Subscription[]): readonly boolean[] | Promise<readonly boolean[]> {
-    let room = this.#ports.limits.subscriptionsPerClientMax - channel.subscriptions.size;
+  authorize(channel: Channel, wanted: readonly Subscription[]): readonly Verdict[] | Promise<readonly Verdict[]> {
+    const { limits, broker } = this.#ports;
+    let room = limits.subscriptionsPerClientMax - channel.subscriptions.size - channel.session.takes.size;
     const verdicts = wanted.map((subscription) => {
-      const isNew = !channel.subscriptions.has(subscription.filter);
-      if (!this.mayHold(channel, subscription.filter) || (isNew && room-- <= 0)) return false;
-      return this.#ports.broker.authorizeSubscribe(channel, subscription);
+      const { filter } = subscription;
+      const isTake = this.#takes.of(channel, filter) !== undefined;
+      const isNew = !channel.subscriptions.has(filter) && !channel.session.takes.has(filter);
+      if ((!isTake && !this.mayHold(channel, filter)) || (isNew && room-- <= 0)) return false;
+      const verdict = broker.authorizeSubscribe(channel, subscription);
+      if (!isTake) return verdict;
+      return typeof verdict === 'boolean' ? verdict && 'take' : verdict.then((yes) => yes && 'take');
     });
     return verdicts.every(isDecided) ? verdicts : Promise.all(verdicts);
+  }
+
+  take(channel: Channel, filters: readonly Subscription[]): void {
+    // After the SUBACK.
+    this.clock.soon(() => {
+      for (const subscription of filters) this.#takes.begin(channel, subscription);
+    });
+  }
+
+  unsubscribed(channel: Channel, filters: readonly string[]): void {
+    for (const filter of filters) this.#takes.end(channel, filter);
   }
 
   flushSoon(channel: Channel): void {
@@ -221,11 +242,13 @@ export class Hub implements ChannelHost {
 
   ready(channel: Channel): void {
     this.#members.arrived(channel);
+    this.#takes.arrived(channel);
   }
 
   ended(channel: Channel, how: ChannelEnd): void {
     this.#channels.delete(channel);
     if (this.#byClientId.get(channel.clientId) === channel) this.#byClientId.delete(channel.clientId);
+    this.#takes.ended(channel);
     this.#members.ended(channel, how);
     // After the supervisor: it may know the better reason.
     const processBehind = channel.identity.role === 'worker';
@@ -251,6 +274,6 @@ export class Hub implements ChannelHost {
   }
 }
 
-function isDecided(verdict: boolean | Promise<boolean>): verdict is boolean {
-  return typeof verdict === 'boolean';
+function isDecided(verdict: Verdict | Promise<Verdict>): verdict is Verdict {
+  return typeof verdict !== 'object';
 }

@@ -17,7 +17,7 @@ import { FrameReader } from './frame-reader.js';
 import { PACKET_TYPE, type Qos } from './packet-type.js';
 import { checkPacket } from './packets.js';
 import { publishPacketId, publishPayloadStart, publishQos, publishTopicEnd } from './publish-packet.js';
-import { planSuback, type SubackPlan } from './suback-plan.js';
+import { planSuback, type SubackPlan, type Verdict } from './suback-plan.js';
 import { readSubscribe, readUnsubscribe } from './subscribe-packet.js';
 import { topicLevels } from './topic-filter.js';
 import type { Violation } from './violation.js';
@@ -346,8 +346,9 @@ export class Inbound {
   #subscribe(): void {
     const { buffer, start, body, end } = this.#reader;
     const { id, filters } = readSubscribe(buffer, body, end);
-    const decide = (allowed: readonly boolean[]) => {
-      const plan = planSuback(filters, allowed);
+    const decide = (verdicts: readonly Verdict[]) => {
+      const plan = planSuback(filters, verdicts);
+      if (plan.taken.length > 0) this.#host.take(this.#channel, plan.taken);
       if (plan.passed.length === 0) {
         this.#channel.outbound.send(encodeSuback(id, plan.codes([])));
         return;
@@ -364,9 +365,9 @@ export class Inbound {
     }
     this.#holding = 'decision';
     verdict.then(
-      (allowed) => {
+      (verdicts) => {
         if (this.#channel.destroyed) return;
-        decide(allowed);
+        decide(verdicts);
         this.#release();
       },
       (error: Error) => this.#channel.destroy(error),
@@ -377,6 +378,7 @@ export class Inbound {
   #unsubscribe(): void {
     const { buffer, body, end } = this.#reader;
     const { id, filters } = readUnsubscribe(buffer, body, end);
+    this.#host.unsubscribed(this.#channel, filters);
     const possible = filters.filter((filter) => topicLevels(filter) <= LIMITS.topicLevelsMax);
     if (possible.length === filters.length) {
       this.#forBroker();

@@ -1,4 +1,5 @@
 import type { SuperNodeError } from '../core/errors.js';
+import type { Cancel } from '../core/ports.js';
 import type { WorkerAnswer } from '../core/seat.js';
 import type { TaskId, WorkerReport } from '../core/topics.js';
 import type { WorkerKey } from '../core/worker-key.js';
@@ -36,6 +37,21 @@ export interface PutSink {
 export interface Intake {
   /** @throws SuperNodeError SN_ERR_TASK_UNKNOWN, SN_ERR_LIMIT */
   sink(taskId: TaskId): PutSink;
+}
+
+/** Where entries come from for those who take them by subscription. */
+export interface EntrySource {
+  /** Gives entries as they come, until it is cancelled.
+   *  @throws SuperNodeError SN_ERR_LIMIT: one group too many */
+  consume(options: {
+    taskId: TaskId | undefined;
+    group: string;
+    /** Most entries that are not done. */
+    prefetch: number;
+    /** `done` is to be called once: whether it arrived. */
+    push(entry: { taskId: TaskId; payload: Uint8Array }, done: (arrived: boolean) => void): void;
+    failed(error: unknown): void;
+  }): Cancel;
 }
 
 /** Where the answers of workers go. */

@@ -1,4 +1,5 @@
 import { PacketIds } from './packet-ids.js';
+import type { Subscription } from './subscribe-packet.js';
 
 /** What must outlive a connection of a client with clean=false [MQTT-3.1.2-4]. */
 export interface Session {
@@ -7,14 +8,16 @@ export interface Session {
   readonly received: Set<number>;
   /** QoS 2 publishes for the broker that a route copied, likewise. */
   readonly routed: Set<number>;
+  /** What it takes entries of, by filter. */
+  readonly takes: Map<string, Subscription>;
 }
 
 export function newSession(): Session {
-  return { ids: new PacketIds(), received: new Set(), routed: new Set() };
+  return { ids: new PacketIds(), received: new Set(), routed: new Set(), takes: new Map() };
 }
 
-function isIdle({ ids, received, routed }: Session): boolean {
-  return ids.inFlight === 0 && received.size === 0 && routed.size === 0;
+function isIdle({ ids, received, routed, takes }: Session): boolean {
+  return ids.inFlight === 0 && received.size === 0 && routed.size === 0 && takes.size === 0;
 }
 
 /** Sessions of clients with clean=false, by client id. Bounded: the least recently connected is forgotten, which
