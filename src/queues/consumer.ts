@@ -21,8 +21,10 @@ export interface ConsumerOptions {
 interface Source {
   /** Leases the next entries to the group. */
   take(max: number): { readonly entries: readonly Entry[]; readonly lease: Lease };
-  /** There is room for more, or an entry came back. */
-  wake(taskId: TaskId | undefined): void;
+  /** There is room for more. */
+  wake(): void;
+  /** An entry of this task may be taken again. */
+  cameBack(taskId: TaskId): void;
 }
 
 /** Somebody who is given entries as they come, as many as he keeps unsettled at once. Waits among those who fetch. */
@@ -65,8 +67,8 @@ export class Consumer implements Waiter {
       isDone = true;
       this.#inFlight -= 1;
       lease.endOne(entry, arrived ? 'settle' : 'giveBack');
-      if (!arrived) this.#source.wake(entry.taskId);
-      if (!this.#stopped) this.#source.wake(this.#options.taskId);
+      if (!arrived) this.#source.cameBack(entry.taskId);
+      if (!this.#stopped) this.#source.wake();
     });
   }
 }

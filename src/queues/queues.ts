@@ -6,6 +6,7 @@ import type { TaskId } from '../core/topics.js';
 import { Consumer, type ConsumerOptions } from './consumer.js';
 import { Lease } from './lease.js';
 import { MemoryLog } from './memory-log.js';
+import { ReadyQueues } from './ready.js';
 import { takeInOrder } from './take.js';
 import { type Entry, TaskQueue } from './task-queue.js';
 import { Waiters } from './waiters.js';
@@ -60,6 +61,7 @@ export class Queues {
   readonly #random: Random;
   readonly #queues = new Map<TaskId, TaskQueue>();
   readonly #waiters = new Waiters();
+  readonly #ready = new ReadyQueues();
   /** Tasks that got something for those who wait, in this turn. */
   readonly #fed = new Set<TaskId | undefined>();
   /** Queues that wait for the next entry to be too old. */
@@ -93,6 +95,7 @@ export class Queues {
     }
     const queue = new TaskQueue(taskId, this.#random.secret(EPOCH_BYTES), bounds, this.#budget, new MemoryLog());
     this.#queues.set(taskId, queue);
+    this.#ready.fed(queue);
     return queue;
   }
 
@@ -107,6 +110,7 @@ export class Queues {
     queue.purge();
     this.#expiries.get(queue)?.();
     this.#expiries.delete(queue);
+    this.#ready.dropped(queue);
     this.#queues.delete(taskId);
   }
 
@@ -115,6 +119,7 @@ export class Queues {
     const time = { wallMs: this.#clock.wallNow(), nowMs: this.#clock.now(), arrival: ++this.#arrival };
     const stored = queue.put(payload, time, topic);
     if (stored && queue.bounds.ttlMs > 0 && !this.#expiries.has(queue)) this.#expire(queue);
+    if (stored) this.#ready.fed(queue);
     if (stored && this.#waiters.size > 0) this.#serveSoon(queue.taskId);
     return stored;
   }
@@ -160,8 +165,9 @@ export class Queues {
     const { taskId, group } = options;
     for (const queue of this.#sources(taskId)) queue.group(group);
     const consumer = new Consumer(options, {
-      take: (max) => this.#lease(this.#sources(taskId), group, max, Number.POSITIVE_INFINITY),
-      wake: (id) => this.#serveSoon(id),
+      take: (max) => this.#lease(taskId, group, max, Number.POSITIVE_INFINITY),
+      wake: () => this.#serveSoon(taskId),
+      cameBack: (id) => this.#cameBack([id]),
     });
     const end = this.#waiters.add(taskId, consumer);
     this.#serveSoon(taskId);
@@ -190,7 +196,7 @@ export class Queues {
     }
     const { taskIds } = lease;
     const ended = lease.end(ok ? 'settle' : 'giveBack', seqs);
-    if (!ok) this.#serveAll(taskIds);
+    if (!ok) this.#cameBack(taskIds);
     if (lease.size === 0) this.#forgetLease(leaseId);
     if (ended === 0) throw leaseUnknown(leaseId);
     return ended;
@@ -211,13 +217,17 @@ export class Queues {
   /** Gives the dead entries of a task back to where they came from. @returns How many */
   requeue(taskId: TaskId): number {
     const count = this.#queues.get(taskId)?.requeue() ?? 0;
-    if (count > 0) this.#serveAll([taskId]);
+    if (count > 0) this.#cameBack([taskId]);
     return count;
   }
 
   /** Forgets how far a group of a task has got. False: there is no such group. */
   removeGroup(taskId: TaskId, name: string): boolean {
-    return this.#queues.get(taskId)?.removeGroup(name) ?? false;
+    const queue = this.#queues.get(taskId);
+    if (!queue?.removeGroup(name)) return false;
+    // The default group may have come back instead, with all that is held.
+    this.#ready.fed(queue);
+    return true;
   }
 
   /** Answers all who wait, with nothing: the node is closing. */
@@ -251,15 +261,17 @@ export class Queues {
     if (leaseMs !== undefined && this.#leases.size >= LIMITS.leasesMax) {
       throw new SuperNodeError('SN_ERR_LIMIT', `lease: expected at most ${LIMITS.leasesMax} of the node, got one more`);
     }
-    const { entries, lease } = this.#lease(sources, group, max, maxBytes);
+    const { entries, lease } = this.#lease(taskId, group, max, maxBytes);
     return this.#fetched(options, sources, entries, lease);
   }
 
-  #lease(sources: readonly TaskQueue[], group: string, max: number, bytesMax: number) {
+  #lease(taskId: TaskId | undefined, group: string, max: number, bytesMax: number) {
+    const sources = taskId === undefined ? [...this.#ready.of(group, this.#queues.values())] : this.#sources(taskId);
     const nowMs = this.#clock.now();
     for (const queue of sources) queue.expire(nowMs);
     const lease = new Lease(group);
     const entries = takeInOrder(sources, group, max, bytesMax, lease);
+    for (const queue of sources) if (queue.group(group).readyLength === 0) this.#ready.emptied(group, queue);
     lease.hold(entries, (id) => this.#queues.get(id));
     return { entries, lease };
   }
@@ -282,7 +294,7 @@ export class Queues {
       const { taskIds } = lease;
       lease.end(how);
       if (leaseId !== undefined) this.#forgetLease(leaseId);
-      if (how === 'giveBack') this.#serveAll(taskIds);
+      if (how === 'giveBack') this.#cameBack(taskIds);
     };
     return {
       entries,
@@ -310,7 +322,7 @@ export class Queues {
     if (lease === undefined) return;
     const { taskIds } = lease;
     lease.end('giveBack');
-    this.#serveAll(taskIds);
+    this.#cameBack(taskIds);
   }
 
   #forgetLease(leaseId: string): Lease | undefined {
@@ -320,9 +332,13 @@ export class Queues {
     return timed?.lease;
   }
 
-  #serveAll(taskIds: Iterable<TaskId>): void {
-    if (this.#waiters.size === 0) return;
-    for (const taskId of taskIds) this.#serveSoon(taskId);
+  /** Entries of these tasks may be taken again. */
+  #cameBack(taskIds: Iterable<TaskId>): void {
+    for (const taskId of taskIds) {
+      const queue = this.#queues.get(taskId);
+      if (queue !== undefined) this.#ready.fed(queue);
+      if (this.#waiters.size > 0) this.#serveSoon(taskId);
+    }
   }
 
   /** Evicts what is too old now, and again when the next one is. */
