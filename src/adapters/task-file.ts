@@ -1,4 +1,4 @@
-import { readFileSync, renameSync } from 'node:fs';
+import { copyFileSync, readFileSync } from 'node:fs';
 import { open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Type } from '@sinclair/typebox';
@@ -6,7 +6,7 @@ import { Value } from '@sinclair/typebox/value';
 import { LIMITS } from '../core/limits.js';
 import type { Cancel, Clock, Logger, TaskStore } from '../core/ports.js';
 import type { RememberedTask } from '../core/task-record.js';
-import { TaskSchema } from '../core/task-schema.js';
+import { TaskIdField, TaskSchema } from '../core/task-schema.js';
 import { isErrno } from './errno.js';
 
 /** `tasks.json`: what was commanded, readable for people, written whole each time:
@@ -16,7 +16,7 @@ import { isErrno } from './errno.js';
  *  ``` */
 const FileSchema = Type.Object({ version: Type.Literal(1), tasks: Type.Array(Type.Unknown()) });
 const EntrySchema = Type.Object({
-  task_id: Type.String(),
+  task_id: TaskIdField,
   wanted: Type.Union([Type.Literal('run'), Type.Literal('stopped')]),
   task: Type.Optional(TaskSchema),
 });
@@ -36,7 +36,7 @@ export function openTaskFile(dataDir: string, log: Logger, clock: Clock): OpenTa
   const path = join(dataDir, 'tasks.json');
   const { tasks, damage } = parse(readIfThere(path));
   if (damage !== undefined) {
-    renameSync(path, `${path}.damaged`);
+    copyFileSync(path, `${path}.damaged`);
     log.error({ file: `${path}.damaged`, damage }, 'what was commanded before is not all understood; the file is kept');
   }
   const store = new TaskFile(path, dataDir, log, clock);
@@ -53,6 +53,7 @@ class TaskFile implements TaskStore {
   #writing: Promise<void> = Promise.resolve();
   #retry: Cancel | undefined;
   #failing = false;
+  #isClosed = false;
 
   constructor(path: string, dir: string, log: Logger, clock: Clock) {
     this.#path = path;
@@ -63,6 +64,8 @@ class TaskFile implements TaskStore {
 
   /** All who ask while one write is under way share the next. */
   save(tasks: readonly RememberedTask[]): Promise<void> {
+    // The directory may be another node's by then.
+    if (this.#isClosed) return this.#writing;
     if (this.#next === undefined) {
       const done = this.#writing.then(() => this.#write());
       this.#writing = done;
@@ -73,6 +76,7 @@ class TaskFile implements TaskStore {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     await this.#writing;
     this.#retry?.();
   }
@@ -135,6 +139,7 @@ function parse(text: string | undefined): { tasks: readonly RememberedTask[]; da
   const tasks = value.tasks.flatMap((entry) => {
     if (!Value.Check(EntrySchema, entry)) return [];
     const { task_id: taskId, wanted, task } = entry;
+    if (task !== undefined && task.task_id !== taskId) return [];
     return [{ taskId, wanted, task }];
   });
   const left = value.tasks.length - tasks.length;

@@ -72,6 +72,7 @@ export class CommandedTasks implements TaskControl {
     const saved = this.#wanted(taskId, 'stopped');
     await this.#ports.supervisor.stop(taskId);
     await saved;
+    await this.#forgetGone(taskId);
   }
 
   async restart(taskId: TaskId): Promise<void> {
@@ -85,6 +86,7 @@ export class CommandedTasks implements TaskControl {
     const saved = this.#save();
     await this.#ports.supervisor.remove(taskId);
     await saved;
+    await this.#forgetGone(taskId);
   }
 
   signal(taskId: TaskId, sig: SignalName): void {
@@ -150,6 +152,11 @@ export class CommandedTasks implements TaskControl {
       this.#remembered.set(taskId, { taskId, wanted, task: { task_id: taskId } });
     }
     return this.#save();
+  }
+
+  /** A removal that was under way had the last word, whatever was commanded meanwhile. */
+  async #forgetGone(taskId: TaskId): Promise<void> {
+    if (!this.has(taskId) && this.#remembered.delete(taskId)) await this.#save();
   }
 
   #isNet(taskId: TaskId): boolean {

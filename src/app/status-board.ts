@@ -159,7 +159,7 @@ export class NodeStatusBoard implements StatusBoard {
     const named = queue.groups().filter(({ name }) => name !== DEFAULT_GROUP);
     return {
       length,
-      ready: readyLength,
+      ...(readyLength === undefined ? {} : { ready: readyLength }),
       bytes,
       seq,
       dropped,

@@ -95,10 +95,10 @@ export const FetchSchema = exact({
     Type.String({ pattern: `${GROUP_PATTERN}|^\\$dead$`, description: 'Who takes: each group sees every entry.' }),
   ),
   from: Type.Optional(
-    Type.Union([
-      exact({ seq: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }) }),
-      exact({ ts: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }) }),
-    ]),
+    exact({
+      seq: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
+      ts: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
+    }),
   ),
   encoding: Type.Optional(oneOf(['auto', 'base64'], 'base64: payloads of all entries as payload_base64.', 'auto')),
   ...RequestFields,

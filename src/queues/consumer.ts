@@ -59,6 +59,11 @@ export class Consumer implements Waiter {
     this.#stopped = true;
   }
 
+  /** It goes on when there is one of this name again. */
+  taskGone(): void {
+    // Nothing to do: what it had is nobody's now.
+  }
+
   #push(entry: Entry, lease: Lease): void {
     this.#inFlight += 1;
     let isDone = false;

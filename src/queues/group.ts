@@ -16,8 +16,9 @@ export class Group {
   /** Entries held from the cursor on. */
   ahead: number;
   #cursor: number;
-  /** Ascending. */
+  /** Ascending; those before `#head` are taken again. */
   #returned: number[] = [];
+  #head = 0;
   readonly #leased = new Map<number, Holder>();
   /** How often it was handed out, of those on lease or returned. */
   readonly #attempts = new Map<number, number>();
@@ -31,7 +32,7 @@ export class Group {
 
   /** Entries that could be taken now. */
   get readyLength(): number {
-    return this.ahead + this.#returned.length;
+    return this.ahead + this.#returned.length - this.#head;
   }
 
   get leasedLength(): number {
@@ -44,12 +45,12 @@ export class Group {
 
   /** The oldest that was given back. */
   get returned(): number | undefined {
-    return this.#returned[0];
+    return this.#returned[this.#head];
   }
 
   /** Those that were given back, oldest first. */
   allReturned(): readonly number[] {
-    return this.#returned;
+    return this.#returned.slice(this.#head);
   }
 
   attempts(seq: number): number {
@@ -97,10 +98,10 @@ export class Group {
     if (this.#leased.delete(seq)) this.#insert(seq);
   }
 
-  /** An entry becomes its own to take, as if it had been given back.
+  /** An entry that it was done with becomes its own to take, as if it had been given back.
    *  @param attempts So many are behind it */
   add(seq: number, attempts: number): void {
-    if (this.#attempts.has(seq)) return;
+    if (!this.isDone(seq)) return;
     this.#attempts.set(seq, attempts);
     this.#insert(seq);
   }
@@ -113,20 +114,44 @@ export class Group {
     this.dropped += 1;
   }
 
-  #insert(seq: number): void {
-    const at = placeIn(this.#returned, seq);
-    this.#returned.splice(at, 0, seq);
+  /** Nothing before `seq` is held any more, and nobody has any of it. */
+  clear(seq: number): void {
+    this.#cursor = Math.max(this.#cursor, seq);
+    this.ahead = 0;
+    this.#returned = [];
+    this.#head = 0;
+    this.#leased.clear();
+    this.#attempts.clear();
   }
 
+  #insert(seq: number): void {
+    const at = placeIn(this.#returned, seq, this.#head);
+    if (at === this.#head && at > 0) {
+      this.#head -= 1;
+      this.#returned[this.#head] = seq;
+    } else {
+      this.#returned.splice(at, 0, seq);
+    }
+  }
+
+  /** Mostly it is the oldest: then nothing has to move. */
   #unreturn(seq: number): void {
-    const at = placeIn(this.#returned, seq);
-    if (this.#returned[at] === seq) this.#returned.splice(at, 1);
+    const at = placeIn(this.#returned, seq, this.#head);
+    if (this.#returned[at] !== seq) return;
+    if (at > this.#head) {
+      this.#returned.splice(at, 1);
+      return;
+    }
+    this.#head += 1;
+    if (this.#head * 2 < this.#returned.length) return;
+    this.#returned.splice(0, this.#head);
+    this.#head = 0;
   }
 }
 
-/** Where a number stands in an ascending list, or would. */
-function placeIn(ascending: readonly number[], value: number): number {
-  let low = 0;
+/** Where a number stands in an ascending list, or would, from a place on. */
+function placeIn(ascending: readonly number[], value: number, from: number): number {
+  let low = from;
   let high = ascending.length;
   while (low < high) {
     const middle = (low + high) >> 1;

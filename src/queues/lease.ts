@@ -26,6 +26,21 @@ export class Lease {
     return size;
   }
 
+  /** Of them, those that nobody took from it: by a bound, a purge, a remove. */
+  get living(): number {
+    let living = 0;
+    for (const [queue, seqs] of this.#open) {
+      const group = queue.find(this.group);
+      for (const seq of seqs) if (group?.isHeldBy(seq, this)) living += 1;
+    }
+    return living;
+  }
+
+  /** Whether it has one of these. */
+  hasSome(seqs: readonly number[]): boolean {
+    return seqs.some((seq) => [...this.#open.values()].some((open) => open.has(seq)));
+  }
+
   get taskIds(): readonly TaskId[] {
     return Array.from(this.#open.keys(), ({ taskId }) => taskId);
   }

@@ -23,6 +23,11 @@ export class MemoryLog implements EntryLog {
   #chunks: Chunk[] = [];
   #head = 0;
 
+  /** Pieces of memory that it holds. */
+  get chunks(): number {
+    return this.#chunks.length - this.#head;
+  }
+
   append(entry: LoggedEntry): void {
     const last = this.#chunks.at(-1);
     if (last !== undefined && this.#chunks.length > this.#head && last.append(entry)) return;
@@ -61,7 +66,7 @@ export class MemoryLog implements EntryLog {
     if (!chunk?.remove(seq) || chunk.held > 0) return;
     // The last chunk stays for what comes next while it is small: a queue that is drained again and again needs no new
     // one for each entry, and ten thousand that were busy once hold nothing.
-    if (at === this.#chunks.length - 1 && chunk.isSmall) return;
+    if (at === this.#chunks.length - 1 && chunk.isSmall && !chunk.isFull) return;
     if (at === this.#head) this.#dropHead();
     else this.#chunks.splice(at, 1);
   }

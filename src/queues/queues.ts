@@ -112,6 +112,7 @@ export class Queues {
     this.#expiries.delete(queue);
     this.#ready.dropped(queue);
     this.#queues.delete(taskId);
+    this.#waiters.taskGone(taskId);
   }
 
   /** Adds an entry to a queue of ours. False: dropped by policy, and counted. */
@@ -127,12 +128,17 @@ export class Queues {
   /** Takes entries on lease, or waits for the first one. An empty list is an answer.
    *  @throws SuperNodeError SN_ERR_LIMIT: one group, or one lease, too many */
   async fetch(options: FetchOptions): Promise<Fetched> {
-    const { taskId, waitMs, signal } = options;
+    const { taskId, group, waitMs, signal } = options;
     const fetched = this.#take(options);
     if (fetched.entries.length > 0 || waitMs === 0 || signal?.aborted) return fetched;
     return new Promise((resolve, reject) => {
       const giveUp = () => answer(this.#nothing(options));
       const serve = () => {
+        // Its group, or its task, was removed: it does not come back because somebody waited.
+        if (taskId !== undefined && this.#queues.get(taskId)?.find(group) === undefined) {
+          giveUp();
+          return false;
+        }
         try {
           const served = this.#take(options);
           if (served.entries.length > 0) answer(served);
@@ -143,7 +149,7 @@ export class Queues {
           return false;
         }
       };
-      const end = this.#waiters.add(taskId, { serve, giveUp });
+      const end = this.#waiters.add(taskId, { serve, giveUp, taskGone: giveUp });
       const cancelTimer = this.#clock.after(waitMs, giveUp);
       signal?.addEventListener('abort', giveUp);
       const leave = () => {
@@ -163,7 +169,7 @@ export class Queues {
    *  @throws SuperNodeError SN_ERR_LIMIT: one group too many */
   consume(options: ConsumerOptions): Cancel {
     const { taskId, group } = options;
-    for (const queue of this.#sources(taskId)) queue.group(group);
+    for (const queue of this.#sources(taskId)) if (taskId !== undefined || queue.mayHave(group)) queue.group(group);
     const consumer = new Consumer(options, {
       take: (max) => this.#lease(taskId, group, max, Number.POSITIVE_INFINITY),
       wake: () => this.#serveSoon(taskId),
@@ -186,13 +192,19 @@ export class Queues {
     if (timed === undefined) throw leaseUnknown(leaseId);
     const { lease } = timed;
     if ('leaseMs' in word) {
+      const { living } = lease;
+      if (living === 0) this.#forgetLease(leaseId);
+      if (living === 0) throw leaseUnknown(leaseId);
       timed.cancel();
       timed.cancel = this.#clock.after(word.leaseMs, () => this.#endLease(leaseId));
-      return lease.size;
+      return living;
     }
     const { ok, seqs } = word;
     if (seqs !== undefined && lease.taskIds.length > 1) {
       throw mismatch('SN_ERR_REQUEST', 'seqs', 'none for a lease on entries of several tasks', seqs);
+    }
+    if (seqs !== undefined && !lease.hasSome(seqs)) {
+      throw mismatch('SN_ERR_REQUEST', 'seqs', 'some that are still on this lease', seqs);
     }
     const { taskIds } = lease;
     const ended = lease.end(ok ? 'settle' : 'giveBack', seqs);
@@ -240,8 +252,9 @@ export class Queues {
 
   /** At the end of the turn, so that entries that came together go out together. */
   #serveSoon(taskId: TaskId | undefined): void {
+    const isFirst = this.#fed.size === 0;
     this.#fed.add(taskId);
-    if (this.#fed.size > 1) return;
+    if (!isFirst) return;
     this.#clock.soon(() => {
       const fed = [...this.#fed];
       this.#fed.clear();
@@ -258,7 +271,7 @@ export class Queues {
   #take(options: FetchOptions): Fetched {
     const { taskId, group, max, maxBytes, leaseMs } = options;
     const sources = this.#sources(taskId);
-    if (leaseMs !== undefined && this.#leases.size >= LIMITS.leasesMax) {
+    if (leaseMs !== undefined && this.#leases.size >= LIMITS.leasesMax && !this.#pruneLeases()) {
       throw new SuperNodeError('SN_ERR_LIMIT', `lease: expected at most ${LIMITS.leasesMax} of the node, got one more`);
     }
     const { entries, lease } = this.#lease(taskId, group, max, maxBytes);
@@ -266,7 +279,7 @@ export class Queues {
   }
 
   #lease(taskId: TaskId | undefined, group: string, max: number, bytesMax: number) {
-    const sources = taskId === undefined ? [...this.#ready.of(group, this.#queues.values())] : this.#sources(taskId);
+    const sources = taskId === undefined ? this.#allReady(group) : this.#sources(taskId);
     const nowMs = this.#clock.now();
     for (const queue of sources) queue.expire(nowMs);
     const lease = new Lease(group);
@@ -309,11 +322,22 @@ export class Queues {
     };
   }
 
+  /** One that has no room for another group is passed over: it must not stop who takes of all. */
+  #allReady(group: string): TaskQueue[] {
+    return [...this.#ready.of(group, this.#queues.values())].filter((queue) => queue.mayHave(group));
+  }
+
   #timed(lease: Lease, leaseMs: number): string {
     const leaseId = this.#random.secret(LEASE_ID_BYTES);
     const cancel = this.#clock.after(leaseMs, () => this.#endLease(leaseId));
     this.#leases.set(leaseId, { lease, cancel });
     return leaseId;
+  }
+
+  /** Forgets leases of which nothing is left. Whether there is room then. */
+  #pruneLeases(): boolean {
+    for (const [leaseId, { lease }] of [...this.#leases]) if (lease.living === 0) this.#forgetLease(leaseId);
+    return this.#leases.size < LIMITS.leasesMax;
   }
 
   /** Its time is over: what was not settled is the next again. */

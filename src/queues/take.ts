@@ -27,8 +27,12 @@ export function takeInOrder(
     bytes += queue.bytesOf(seq);
     if (taken.length > 0 && bytes > bytesMax) break;
     const entry = queue.take(queue.group(groupName), seq, holder);
-    if (entry) taken.push(entry);
-    moveOn(heads, groupName);
+    // Whatever a log may lose: one that cannot be read must not be tried for ever.
+    if (entry === undefined) heads.shift();
+    else {
+      taken.push(entry);
+      moveOn(heads, groupName);
+    }
   }
   return taken;
 }

@@ -76,9 +76,9 @@ export class TaskQueue {
   get bytes(): number {
     return this.#bytes;
   }
-  /** Entries that the default group could take now. */
-  get readyLength(): number {
-    return this.#groups.get(DEFAULT_GROUP)?.readyLength ?? 0;
+  /** Entries that the default group could take now; undefined while it is not active. */
+  get readyLength(): number | undefined {
+    return this.#groups.get(DEFAULT_GROUP)?.readyLength;
   }
   /** The newest `seq` given out, 0 before the first. */
   get seq(): number {
@@ -123,6 +123,11 @@ export class TaskQueue {
   /** The group of this name, if it is active, or the dead. */
   find(name: string): Group | undefined {
     return name === DEAD_GROUP ? this.#dead : this.#groups.get(name);
+  }
+
+  /** Whether there is such a group, or could be. */
+  mayHave(name: string): boolean {
+    return this.find(name) !== undefined || this.#hasRoomFor(name);
   }
 
   /** Those that are active, without the dead. */
@@ -189,15 +194,16 @@ export class TaskQueue {
     return true;
   }
 
-  /** Gives the dead that nobody has on lease back to where they died, with no attempts behind them.
+  /** Gives the dead that nobody has on lease back to where they died, with no attempts behind them; to all groups where
+   *  none of those is left.
    *  @returns How many */
   requeue(): number {
-    const dead = [...this.#dead.allReturned()];
+    const dead = this.#dead.allReturned();
     for (const seq of dead) {
-      for (const name of this.#diedIn.get(seq) ?? []) this.#groups.get(name)?.add(seq, 0);
+      const living = [...(this.#diedIn.get(seq) ?? [])].flatMap((name) => this.#groups.get(name) ?? []);
+      for (const group of living.length > 0 ? living : this.#groups.values()) group.add(seq, 0);
       this.#diedIn.delete(seq);
       this.#dead.finish(seq);
-      this.#leaveIfDone(seq);
     }
     return dead.length;
   }
@@ -205,14 +211,14 @@ export class TaskQueue {
   /** Forgets all entries, or the dead alone. Whoever has some on lease settles or returns them in vain.
    *  @returns How many */
   purge(which: 'all' | 'dead' = 'all'): number {
-    const before = this.#length;
-    for (const seq of which === 'all' ? this.#held() : [...this.#diedIn.keys()]) {
-      if (which === 'all') for (const group of this.#groups.values()) this.#forget(group, seq);
+    if (which === 'all') return this.#clear();
+    const dead = [...this.#diedIn.keys()];
+    for (const seq of dead) {
       this.#dead.finish(seq);
       this.#diedIn.delete(seq);
       this.#leaveIfDone(seq);
     }
-    return before - this.#length;
+    return dead.length;
   }
 
   /** Entries from a place on, without taking them.
@@ -220,9 +226,9 @@ export class TaskQueue {
   readFrom(from: { readonly seq: number } | { readonly tsMs: number }, max: number, bytesMax: number): Entry[] {
     const entries: Entry[] = [];
     let bytes = 0;
-    for (const seq of this.#held('seq' in from ? from.seq : 1)) {
+    for (const seq of this.#held('seq' in from ? from.seq : this.#firstSince(from.tsMs))) {
       const entry = this.#read(seq, 0);
-      if (entry === undefined || ('tsMs' in from && entry.tsMs < from.tsMs)) continue;
+      if (entry === undefined) break;
       bytes += this.#log.bytes(seq);
       if (entries.length > 0 && bytes > bytesMax) break;
       entries.push(entry);
@@ -247,7 +253,9 @@ export class TaskQueue {
 
   /** Room for an entry of so many bytes, by the queue's policy. False: there is none. */
   #makeRoom(bytes: number): boolean {
-    if (bytes > this.bounds.bytes) return false;
+    const ofOthers = this.#budget.bytes - this.#bytes;
+    // Where it can never fit, nothing is evicted for it.
+    if (bytes > this.bounds.bytes || ofOthers + bytes > this.#budget.bytesMax) return false;
     while (!this.#hasRoom(bytes)) {
       if (this.bounds.overflow === 'drop_newest') return false;
       const oldest = this.#log.next(1);
@@ -273,13 +281,30 @@ export class TaskQueue {
     this.#leave(seq);
   }
 
-  #forget(group: Group, seq: number): void {
-    if (seq < group.cursor) {
-      group.finish(seq);
-      return;
+  #clear(): number {
+    const { length } = this;
+    for (const group of this.#groups.values()) group.clear(this.#seq + 1);
+    this.#dead.clear(0);
+    this.#diedIn.clear();
+    this.#log.clear();
+    this.#budget.bytes -= this.#bytes;
+    this.#bytes = 0;
+    this.#length = 0;
+    return length;
+  }
+
+  /** The first `seq` held that is not older: `tsMs` never falls. */
+  #firstSince(tsMs: number): number {
+    let low = 1;
+    let high = this.#seq + 1;
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      const seq = this.#log.next(middle);
+      const entry = seq === undefined ? undefined : this.#log.read(seq);
+      if (entry === undefined || entry.tsMs >= tsMs) high = middle;
+      else low = entry.seq + 1;
     }
-    group.ahead -= 1;
-    group.skipTo(seq + 1);
+    return low;
   }
 
   #leaveIfDone(seq: number): void {
@@ -298,14 +323,19 @@ export class TaskQueue {
 
   /** It begins with the oldest entry that is held. */
   #newGroup(name: string): Group {
-    if (this.#groups.size >= LIMITS.groupsMax) {
-      throw mismatch('SN_ERR_LIMIT', 'group', `at most ${LIMITS.groupsMax} of a task`, name);
+    if (!this.#hasRoomFor(name)) {
+      throw mismatch('SN_ERR_LIMIT', 'group', `at most ${LIMITS.groupsMax} of ${this.taskId}`, name);
     }
     const group = new Group(name, 1, this.#length);
     this.#groups.set(name, group);
     // Until then it stood for whoever would come.
     if (name !== DEFAULT_GROUP && !this.#isDefaultUsed) this.#groups.delete(DEFAULT_GROUP);
     return group;
+  }
+
+  /** The default group always has its place. */
+  #hasRoomFor(name: string): boolean {
+    return name === DEFAULT_GROUP || this.#groups.size - Number(this.#groups.has(DEFAULT_GROUP)) < LIMITS.groupsMax;
   }
 
   *#held(from = 1): Iterable<number> {

@@ -6,6 +6,8 @@ export interface Waiter {
   /** Something may be there for it. True: it took some, and may want more. */
   serve(): boolean;
   giveUp(): void;
+  /** The task it waits for is removed. */
+  taskGone(): void;
 }
 
 /** Who waits for which task: first come, first served, those who wait for any task among them. Who took some and stays
@@ -42,6 +44,10 @@ export class Waiters {
     });
     line.sort((a, b) => a.order - b.order);
     while (line.length > 0) line = line.filter(({ waiters, waiter }) => this.#serve(waiters, waiter));
+  }
+
+  taskGone(taskId: TaskId): void {
+    for (const waiter of [...(this.#byTask.get(taskId)?.keys() ?? [])]) waiter.taskGone();
   }
 
   giveUp(): void {

@@ -149,9 +149,15 @@ export class Router {
   #read({ taskId }: Request, asked: FetchWire, from: NonNullable<FetchWire['from']>): unknown {
     const { max = 1, max_bytes: maxBytes = LIMITS.fetchBytes, encoding } = asked;
     const taking = (['lease_ms', 'group', 'wait_ms'] as const).find((name) => asked[name] !== undefined);
-    if (taking !== undefined) throw mismatch('SN_ERR_REQUEST', taking, 'none with from, which takes nothing', 'one');
+    if (taking !== undefined) {
+      throw mismatch('SN_ERR_REQUEST', taking, 'none with from, which takes nothing', asked[taking]);
+    }
     if (taskId === undefined) throw mismatch('SN_ERR_REQUEST', 'from', 'a task: m/fetch/<task>', 'm/fetch');
-    const place = 'seq' in from ? from : { tsMs: from.ts };
+    const { seq, ts } = from;
+    if ((seq === undefined) === (ts === undefined)) {
+      throw mismatch('SN_ERR_REQUEST', 'from', '{"seq": …} or {"ts": …}', from);
+    }
+    const place = seq === undefined ? { tsMs: ts ?? 0 } : { seq };
     const entries = this.#ports.queues.read(known(taskId, this.#ports.tasks), place, max, maxBytes);
     return { entries: entries.map((entry) => entryToWire(entry, encoding === 'base64')) };
   }

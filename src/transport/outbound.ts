@@ -23,9 +23,9 @@ export class Outbound {
     this.#flushSoon = flushSoon;
   }
 
-  /** The peer reads too slowly for more from the broker. */
+  /** The peer reads too slowly for more from the broker, or so much was gathered in this turn that it goes out first. */
   get isFull(): boolean {
-    return this.#congested && this.#bytes > LIMITS.writeSoftBytes;
+    return this.#bytes > (this.#congested ? LIMITS.writeSoftBytes : LIMITS.writeHardBytes);
   }
 
   /** So much waits that we stop taking in what would be answered. */
@@ -77,6 +77,7 @@ export class Outbound {
     this.#frames = [];
     this.#bytes = 0;
     if (!this.#write(frames)) this.#congested = true;
+    else if (this.#waiters.length > 0) this.release();
   }
 
   drained(): void {

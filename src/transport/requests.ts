@@ -37,8 +37,13 @@ export class Requests {
     this.#pending.set(channel, pending + 1);
     this.#handler.handle(request).then(
       (reply) => {
-        this.#pending.set(channel, (this.#pending.get(channel) ?? 1) - 1);
-        if (reply) this.#write(channel, reply);
+        // One whose answer waits for room still counts: answers can be a thousand times as large as what asks for them.
+        const done = () => {
+          this.#pending.set(channel, (this.#pending.get(channel) ?? 1) - 1);
+          if (reply) this.#writeNow(channel, reply);
+        };
+        if (reply) whenRoom(channel, done);
+        else done();
       },
       (error: Error) => channel.destroy(error),
     );

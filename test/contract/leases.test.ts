@@ -64,7 +64,6 @@ describe.each(NODE_KINDS)('the queues of a node as %s', (kind) => {
     expect(texts(await fetch(task, { group: 'db' }))).toEqual(['c']);
     expect(await queueOf(task)).toMatchObject({
       length: 2,
-      ready: 0,
       groups: { db: { ready: 0, leased: 0, dropped: 0 }, ui: { ready: 2, leased: 0, dropped: 0 } },
     });
     expect((await app.cmd('remove_group', { task_id: task, group: 'ui' })).data).toEqual({
@@ -134,6 +133,7 @@ describe.each(NODE_KINDS)('the queues of a node as %s', (kind) => {
     ['m/fetch', { from: { seq: 1 } }, 'SN_ERR_REQUEST'],
     ['m/fetch/x', { from: { seq: 1 }, lease_ms: 5 }, 'SN_ERR_REQUEST'],
     ['m/fetch/x', { from: { seq: 1, ts: 2 } }, 'SN_ERR_REQUEST'],
+    ['m/fetch/x', { from: {} }, 'SN_ERR_REQUEST'],
     ['m/ack', {}, 'SN_ERR_REQUEST'],
     ['m/ack', { lease: 'x' }, 'SN_ERR_REQUEST'],
     ['m/ack', { lease: 'x', ok: true, lease_ms: 5 }, 'SN_ERR_REQUEST'],

@@ -9,6 +9,7 @@ import { type App, connectApp, NODE_KINDS, startTestNode, type TestNode } from '
 
 const WORKERS: NonNullable<NodeConfig['workers']> = {
   sleeps: { command: ['sleep', '1000'], ready: 'spawn', second_sig_duration: 500 },
+  stubborn: { command: ['sh', '-c', 'trap "" TERM; sleep 1000'], ready: 'spawn', second_sig_duration: 400 },
   echoes: { command: ['sh', '-c', 'echo "$0"; exec sleep 1000', '{start_params}'], ready: 'spawn', stdout: 'data' },
 };
 
@@ -121,6 +122,31 @@ describe.each(NODE_KINDS)('a node as %s that is started again', (kind) => {
     writeFileSync(file(), text.slice(0, 40));
     await start({ tasks: [{ task_id: 'c', worker: 'sleeps' }] });
     expect(await states()).toEqual({ c: 'ready' });
+  });
+
+  test('starts whatever ids the file has, and takes no task under another name', async () => {
+    await start();
+    await stop();
+    const entries = [
+      { task_id: 'a/b', wanted: 'run', task: { task_id: 'a/b' } },
+      { task_id: 'a', wanted: 'run', task: { task_id: 'other', worker: 'sleeps' } },
+      { task_id: 'c', wanted: 'run', task: { task_id: 'c', worker: 'sleeps' } },
+    ];
+    writeFileSync(file(), JSON.stringify({ version: 1, tasks: entries }));
+    await start();
+    expect(await states()).toEqual({ c: 'ready' });
+  });
+
+  test('does not bring back what was removed, whatever was commanded while it went', async () => {
+    await start();
+    await cmd('start', 't', { worker: 'stubborn' });
+    await app.untilState('t', 'ready');
+    const removed = cmd('remove', 't');
+    await app.untilState('t', 'stopping');
+    await cmd('start', 't', { worker: 'stubborn' });
+    await Promise.all([removed, cmd('stop', 't')]);
+    await start();
+    expect(await states()).toEqual({});
   });
 
   test('does not let a remembered record do what a request may not', async () => {

@@ -283,7 +283,8 @@ class Schedule {
       assert.equal(queue !== undefined, this.supervisor.has(taskId), `${taskId}: a task has a queue, and only a task`);
       if (!queue) continue;
       assert(queue.length <= LENGTH, `${taskId}: queue over its bound`);
-      assert(queue.readyLength >= 0 && queue.readyLength <= queue.length);
+      const { readyLength = 0 } = queue;
+      assert(readyLength >= 0 && readyLength <= queue.length);
       const ledger = this.ledgers.get(queue.epoch);
       // An entry that was evicted while on lease counts as dropped, though its taker may have settled it after.
       const settled = (ledger?.settled.size ?? 0) + (ledger?.settledOfSome ?? 0);

@@ -49,6 +49,19 @@ test('few entries that stay keep little of the memory of the many around them', 
   expect(backing).toBeLessThan(4 * (count / 100) * 1_000 + 65_536);
 });
 
+test('large and small in turns leave nothing behind', () => {
+  const log = new MemoryLog();
+  let looks = 0;
+  for (let seq = 1; seq <= 20_000; seq += 2) {
+    log.append(entry(seq, Buffer.alloc(10)));
+    log.append(entry(seq + 1, Buffer.alloc(65_536)));
+    log.remove(seq + 1);
+    log.remove(seq);
+    looks += log.next(1) === undefined ? 1 : 0;
+  }
+  expect([looks, log.chunks]).toEqual([10_000, 0]);
+});
+
 test('agrees with a plain map, in any order', () => {
   const step = fc.oneof(
     fc.record({ what: fc.constant('append' as const), bytes: fc.oneof(fc.nat(40), fc.nat(30_000)) }),

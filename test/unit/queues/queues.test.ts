@@ -1,4 +1,5 @@
 import { beforeEach, expect, test } from 'vitest';
+import { LIMITS } from '../../../src/core/limits.js';
 import { DEFAULT_GROUP, taskIdOf } from '../../../src/core/topics.js';
 import { type Fetched, type FetchOptions, Queues } from '../../../src/queues/queues.js';
 import { boundsOf } from '../../fixtures/queues.js';
@@ -154,6 +155,38 @@ test('a wait ends in peace though its group was removed and there is no room for
   expect(await waiting).toMatchObject({ entries: [], dropped: 0, remaining: 0 });
   const refused = fetch({ group: 'gone', waitMs: 1_000 });
   await expect(refused).rejects.toMatchObject({ code: 'SN_ERR_LIMIT' });
+});
+
+test('a lease of which nothing is left cannot be made longer, and makes room for others', async () => {
+  for (let index = 0; index < LIMITS.leasesMax; index += 1) {
+    put('x');
+    await leaseOf({ leaseMs: 86_400_000 });
+    if (index < LIMITS.leasesMax - 1) queues.purge(A, 'all');
+  }
+  put('y');
+  const last = await leaseOf();
+  queues.purge(A, 'all');
+  expect(() => queues.acknowledge(last, { leaseMs: 1_000 })).toThrow(unknown);
+});
+
+test('a removed task answers who waits for it, and a full one does not stop who takes of all', async () => {
+  const waiting = fetch({ waitMs: 1_000 });
+  queues.drop(A);
+  expect(texts(await waiting)).toEqual([]);
+  queues.open(A, boundsOf());
+  for (let index = 0; index < 16; index += 1) await fetch({ group: `g${index}` });
+  put('y', B);
+  expect(texts(await fetch({ taskId: undefined, group: 'one more' }))).toEqual(['y']);
+  expect(texts(await fetch({ taskId: undefined }))).toEqual(['y']);
+});
+
+test('those who wait are served once a turn, however much comes in it', async () => {
+  const waiting = fetch({ waitMs: 1_000 });
+  const before = clock.pending;
+  for (let index = 0; index < 100; index += 1) put('x');
+  expect(clock.pending - before).toBe(1);
+  clock.advance(0);
+  expect(texts(await waiting)).toHaveLength(10);
 });
 
 test('closing leaves no timer, whatever is on lease', async () => {

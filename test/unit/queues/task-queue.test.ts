@@ -202,6 +202,46 @@ test('what was given back too often is dead: it can be taken as such, requeued a
   expect([queue.purge('dead'), queue.deadLength, queue.length]).toEqual([1, 0, 1]);
 });
 
+test('the dead of a group that is gone go to those that are left', () => {
+  const queue = newQueue({ length: 10, maxAttempts: 1 });
+  put(queue, 'a');
+  giveBack(queue, take(queue, 'one'), 'one');
+  settle(queue, take(queue, 'two'), 'two');
+  queue.removeGroup('one');
+  expect([queue.requeue(), queue.length, taken(queue, 'two')]).toEqual([1, 1, 'a']);
+});
+
+test('an entry that a group still has ahead does not come to it twice by a requeue', () => {
+  const queue = newQueue({ length: 3, maxAttempts: 1 });
+  put(queue, 'a');
+  giveBack(queue, take(queue));
+  queue.removeGroup(DEFAULT_GROUP);
+  expect([queue.requeue(), queue.readyLength]).toEqual([1, 1]);
+  for (const word of ['b', 'c', 'd']) put(queue, word);
+  expect([taken(queue), taken(queue), taken(queue), taken(queue)]).toEqual(['b', 'c', 'd', undefined]);
+});
+
+test('what can never fit evicts nothing, also where other queues have the room', () => {
+  const budget = { bytes: 0, bytesMax: 10 };
+  const [a, b] = [newQueue({}, 'a', budget), newQueue({}, 'b', budget)];
+  put(b, '1234567');
+  put(a, '12');
+  expect([put(a, '1234'), a.length, a.dropped]).toEqual([false, 1, 1]);
+});
+
+test('a hundred thousand that came back are taken, requeued and purged without a look at all for each', () => {
+  const count = 100_000;
+  const queue = newQueue({ length: count, bytes: 1e9, maxAttempts: 1 }, 'q', { bytes: 0, bytesMax: 1e9 });
+  for (let index = 0; index < count; index += 1) put(queue, 'x');
+  const all = (name: string = DEFAULT_GROUP) => Array.from({ length: count }, () => take(queue, name));
+  for (const entry of all()) giveBack(queue, entry);
+  expect(queue.deadLength).toBe(count);
+  expect(queue.requeue()).toBe(count);
+  for (const entry of all()) giveBack(queue, entry);
+  for (const entry of all(DEAD_GROUP)) giveBack(queue, entry, DEAD_GROUP);
+  expect([take(queue, DEAD_GROUP)?.seq, queue.purge(), queue.bytes]).toEqual([1, count, 0]);
+});
+
 test('reading takes nothing, from a seq or from a time on', () => {
   const queue = newQueue({ length: 10 });
   for (const [at, word] of ['a', 'b', 'c', 'd'].entries()) put(queue, word, at, 0, 1_000 * at);
