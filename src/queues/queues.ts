@@ -70,6 +70,8 @@ export class Queues {
   readonly #leases = new Map<string, TimedLease>();
   readonly #budget: { bytes: number; readonly bytesMax: number };
   #arrival = 0;
+  /** The last read that was asked for has had its turn. */
+  #reading: Promise<void> = Promise.resolve();
 
   /** @param bytesMax Payload bytes of all queues together. A put that passes it evicts from its own queue first.
    *  @param expired Entries of this task were evicted because they were too old */
@@ -214,8 +216,20 @@ export class Queues {
     return ended;
   }
 
-  /** Entries of a task from a place on, without taking them: no lease, no group. */
-  read(taskId: TaskId, from: { seq: number } | { tsMs: number }, max: number, bytesMax: number): readonly Entry[] {
+  /** Entries of a task from a place on, without taking them: no lease, no group. One read a turn, since the same entries
+   *  can be read again and again: who asks for a thousand must not stop the others.
+   *  @param signal Aborted when the caller is gone: it then gets nothing */
+  async read(
+    taskId: TaskId,
+    from: { seq: number } | { tsMs: number },
+    max: number,
+    bytesMax: number,
+    signal?: AbortSignal,
+  ): Promise<readonly Entry[]> {
+    const turn = this.#reading.then(() => new Promise<void>((resolve) => this.#clock.soon(resolve)));
+    this.#reading = turn;
+    await turn;
+    if (signal?.aborted) return [];
     const queue = this.#queues.get(taskId);
     queue?.expire(this.#clock.now());
     return queue?.readFrom(from, max, bytesMax) ?? [];

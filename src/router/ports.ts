@@ -44,7 +44,13 @@ interface QueueAccess {
     signal: AbortSignal | undefined;
   }): Promise<Lease>;
   /** Entries that are only looked at. */
-  read(taskId: TaskId, from: { seq: number } | { tsMs: number }, max: number, bytesMax: number): readonly QueuedEntry[];
+  read(
+    taskId: TaskId,
+    from: { seq: number } | { tsMs: number },
+    max: number,
+    bytesMax: number,
+    signal: AbortSignal | undefined,
+  ): Promise<readonly QueuedEntry[]>;
   /** @returns For how many entries
    *  @throws SuperNodeError SN_ERR_LEASE_UNKNOWN, SN_ERR_REQUEST */
   acknowledge(

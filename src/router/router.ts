@@ -125,7 +125,7 @@ export class Router {
     const asked = validate(FetchSchema, body, 'SN_ERR_REQUEST', 'fetch');
     const { max = 1, max_bytes: maxBytes = LIMITS.fetchBytes, wait_ms = 0, from, group = DEFAULT_GROUP } = asked;
     const isBase64 = asked.encoding === 'base64';
-    if (from !== undefined) return reply(place, { status: 'ok', data: this.#read(request, asked, from) });
+    if (from !== undefined) return reply(place, { status: 'ok', data: await this.#read(request, asked, from) });
     // Taken entries whose reply nobody hears would be lost to everybody until the connection ends.
     if (!heard) {
       this.#ports.unheard(request.caller.id, request.taskId);
@@ -146,7 +146,7 @@ export class Router {
 
   /** Looks at entries without taking them.
    *  @throws SuperNodeError SN_ERR_REQUEST, SN_ERR_TASK_UNKNOWN */
-  #read({ taskId }: Request, asked: FetchWire, from: NonNullable<FetchWire['from']>): unknown {
+  async #read({ taskId, signal }: Request, asked: FetchWire, from: NonNullable<FetchWire['from']>): Promise<unknown> {
     const { max = 1, max_bytes: maxBytes = LIMITS.fetchBytes, encoding } = asked;
     const taking = (['lease_ms', 'group', 'wait_ms'] as const).find((name) => asked[name] !== undefined);
     if (taking !== undefined) {
@@ -158,7 +158,8 @@ export class Router {
       throw mismatch('SN_ERR_REQUEST', 'from', '{"seq": …} or {"ts": …}', from);
     }
     const place = seq === undefined ? { tsMs: ts ?? 0 } : { seq };
-    const entries = this.#ports.queues.read(known(taskId, this.#ports.tasks), place, max, maxBytes);
+    const bytesMax = Math.min(maxBytes, LIMITS.fetchBytes);
+    const entries = await this.#ports.queues.read(known(taskId, this.#ports.tasks), place, max, bytesMax, signal);
     return { entries: entries.map((entry) => entryToWire(entry, encoding === 'base64')) };
   }
 

@@ -40,13 +40,24 @@ export class Requests {
         // One whose answer waits for room still counts: answers can be a thousand times as large as what asks for them.
         const done = () => {
           this.#pending.set(channel, (this.#pending.get(channel) ?? 1) - 1);
-          if (reply) this.#writeNow(channel, reply);
+          if (reply) this.#writeOrClose(channel, reply);
         };
         if (reply) whenRoom(channel, done);
         else done();
       },
       (error: Error) => channel.destroy(error),
     );
+  }
+
+  /** A client that let others wait for too long is not waited for any more; with too much before it, it is closed. */
+  #writeOrClose(channel: Channel, reply: Reply): void {
+    const { outbound } = channel;
+    if (!outbound.isSlow || !outbound.isOverfull) {
+      this.#writeNow(channel, reply);
+      return;
+    }
+    reply.delivered(false);
+    channel.destroy(new Error('the client does not read the answers to its requests'));
   }
 
   /** Tells a client why a publish of it was not taken. */

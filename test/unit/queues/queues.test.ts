@@ -197,3 +197,24 @@ test('closing leaves no timer, whatever is on lease', async () => {
   queues.close();
   expect([texts(await waiting), clock.pending]).toEqual([[], 0]);
 });
+
+test('reads take turns, and one whose caller is gone gets nothing', async () => {
+  for (const word of ['x', 'y']) put(word);
+  const gone = new AbortController();
+  const reads = [
+    queues.read(A, { seq: 0 }, 10, 1_000),
+    queues.read(A, { seq: 0 }, 10, 1_000, gone.signal),
+    queues.read(A, { seq: 2 }, 10, 1_000),
+  ];
+  const done: number[] = [];
+  for (const [index, read] of reads.entries()) read.then(() => done.push(index));
+  gone.abort();
+  for (let turn = 1; turn <= 3; turn += 1) {
+    await new Promise((resolve) => setImmediate(resolve));
+    clock.advance(0);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(done).toHaveLength(turn);
+  }
+  const found = await Promise.all(reads);
+  expect(found.map((entries) => texts({ entries }))).toEqual([['x', 'y'], [], ['y']]);
+});
