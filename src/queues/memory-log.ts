@@ -11,6 +11,13 @@ const HELD_SHARE = 4;
 const SMALL_ENTRIES = 64;
 const SMALL_BYTES = 4_096;
 const GONE = -1;
+/** What the columns take for one entry. */
+const ENTRY_BYTES = 3 * 8 + 2 * 4;
+
+const NO_BYTES = Buffer.alloc(0);
+const NO_NUMBERS = new Float64Array(0);
+const NO_OFFSETS = new Uint32Array(0);
+const NO_LENGTHS = new Int32Array(0);
 
 /** Entries in memory, as columns over chunks: an object and a Buffer for each would take three times the time and twice
  *  the memory.
@@ -23,14 +30,15 @@ export class MemoryLog implements EntryLog {
   #chunks: Chunk[] = [];
   #head = 0;
 
-  /** Pieces of memory that it holds. */
-  get chunks(): number {
-    return this.#chunks.length - this.#head;
+  /** Bytes of memory that it has taken for entries, apart from the objects around them. */
+  get reservedBytes(): number {
+    return this.#chunks.slice(this.#head).reduce((sum, chunk) => sum + chunk.reservedBytes, 0);
   }
 
   append(entry: LoggedEntry): void {
     const last = this.#chunks.at(-1);
     if (last !== undefined && this.#chunks.length > this.#head && last.append(entry)) return;
+    last?.shrink();
     const chunk = new Chunk(entry.seq);
     chunk.append(entry);
     this.#chunks.push(chunk);
@@ -119,6 +127,8 @@ class Chunk {
   #bytes: Buffer;
   #used = 0;
   #heldBytes = 0;
+  /** What is left of a full one that few are left of; its columns are empty then. Ascending. */
+  #few: Map<number, LoggedEntry> | undefined;
 
   constructor(firstSeq: number) {
     this.#firstSeq = firstSeq;
@@ -128,6 +138,10 @@ class Chunk {
   /** The first `seq` after it. */
   get endSeq(): number {
     return this.#firstSeq + this.#count;
+  }
+
+  get reservedBytes(): number {
+    return this.#bytes.length + this.#length.length * ENTRY_BYTES + (this.#few ? this.#heldBytes : 0);
   }
 
   get isFull(): boolean {
@@ -162,11 +176,16 @@ class Chunk {
   }
 
   holds(seq: number): boolean {
+    if (this.#few) return this.#few.has(seq);
     const at = seq - this.#firstSeq;
     return at >= 0 && at < this.#count && this.#length[at] !== GONE;
   }
 
   next(from: number): number | undefined {
+    if (this.#few) {
+      for (const seq of this.#few.keys()) if (seq >= from) return seq;
+      return undefined;
+    }
     const wanted = from - this.#firstSeq;
     let at = Math.max(this.#firstHeld, wanted);
     while (at < this.#count && this.#length[at] === GONE) at += 1;
@@ -174,7 +193,10 @@ class Chunk {
     return at < this.#count ? this.#firstSeq + at : undefined;
   }
 
+  /** One that it holds. */
   read(seq: number): LoggedEntry {
+    const few = this.#few?.get(seq);
+    if (few) return few;
     const at = seq - this.#firstSeq;
     const offset = this.#offset[at] ?? 0;
     return {
@@ -188,29 +210,37 @@ class Chunk {
   }
 
   arrival(seq: number): number | undefined {
-    return this.#arrival[seq - this.#firstSeq];
+    return this.#few ? this.#few.get(seq)?.arrival : this.#arrival[seq - this.#firstSeq];
   }
 
   putMs(seq: number): number | undefined {
-    return this.#putMs[seq - this.#firstSeq];
+    return this.#few ? this.#few.get(seq)?.putMs : this.#putMs[seq - this.#firstSeq];
   }
 
+  /** Of one that it holds. */
   bytesOf(seq: number): number {
-    const at = seq - this.#firstSeq;
-    const topic = this.#topics?.get(at);
-    return (this.#length[at] ?? 0) + (topic === undefined ? 0 : Buffer.byteLength(topic));
+    const { payload, topic } = this.read(seq);
+    return payload.length + (topic === undefined ? 0 : Buffer.byteLength(topic));
   }
 
   /** False: it held no such entry. */
   remove(seq: number): boolean {
     if (!this.holds(seq)) return false;
+    this.held -= 1;
+    this.#heldBytes -= this.read(seq).payload.length;
+    if (this.#few) return this.#few.delete(seq);
     const at = seq - this.#firstSeq;
-    this.#heldBytes -= this.#length[at] ?? 0;
     this.#length[at] = GONE;
     this.#topics?.delete(at);
-    this.held -= 1;
-    if (this.isFull && this.held > 0 && this.#heldBytes * HELD_SHARE < this.#bytes.length) this.#gather();
+    if (this.isFull) this.shrink();
     return true;
+  }
+
+  /** Of a full one: gives back the memory of what is gone, once that is most of it. */
+  shrink(): void {
+    if (this.held === 0 || this.#few) return;
+    if (this.held * HELD_SHARE < this.#count) this.#keepFew();
+    else if (this.#heldBytes * HELD_SHARE < this.#bytes.length) this.#gather();
   }
 
   #widen(): void {
@@ -226,6 +256,25 @@ class Chunk {
     const bytes = Buffer.allocUnsafeSlow(Math.max(this.#used + more, Math.min(2 * this.#bytes.length, BYTES_FULL)));
     this.#bytes.copy(bytes, 0, 0, this.#used);
     this.#bytes = bytes;
+  }
+
+  /** Each by itself: the columns around them would be larger. */
+  #keepFew(): void {
+    const few = new Map<number, LoggedEntry>();
+    for (let seq = this.next(this.#firstSeq); seq !== undefined; seq = this.next(seq + 1)) {
+      const entry = this.read(seq);
+      // Of its own, and not out of the pool that many share.
+      const payload = Buffer.allocUnsafeSlow(entry.payload.length);
+      payload.set(entry.payload);
+      few.set(seq, { ...entry, payload });
+    }
+    this.#few = few;
+    this.#bytes = NO_BYTES;
+    this.#tsMs = this.#arrival = this.#putMs = NO_NUMBERS;
+    this.#offset = NO_OFFSETS;
+    this.#length = NO_LENGTHS;
+    this.#topics = undefined;
+    this.#used = BYTES_FULL;
   }
 
   /** Into a buffer of just what is held: a few that stay must not keep what was around them. */
