@@ -7,7 +7,7 @@ const BYTES_MIN = 512;
 /** A chunk that has so many bytes takes no more. */
 const BYTES_FULL = 65_536;
 /** A full chunk of which only so small a share is held is copied together. */
-const HELD_SHARE = 4;
+const HELD_SHARE = 16;
 const SMALL_ENTRIES = 64;
 const SMALL_BYTES = 4_096;
 const GONE = -1;
@@ -219,21 +219,25 @@ class Chunk {
 
   /** Of one that it holds. */
   bytesOf(seq: number): number {
-    const { payload, topic } = this.read(seq);
-    return payload.length + (topic === undefined ? 0 : Buffer.byteLength(topic));
+    const topic = this.#few ? this.#few.get(seq)?.topic : this.#topics?.get(seq - this.#firstSeq);
+    return this.#payloadBytes(seq) + (topic === undefined ? 0 : Buffer.byteLength(topic));
   }
 
   /** False: it held no such entry. */
   remove(seq: number): boolean {
     if (!this.holds(seq)) return false;
     this.held -= 1;
-    this.#heldBytes -= this.read(seq).payload.length;
+    this.#heldBytes -= this.#payloadBytes(seq);
     if (this.#few) return this.#few.delete(seq);
     const at = seq - this.#firstSeq;
     this.#length[at] = GONE;
     this.#topics?.delete(at);
     if (this.isFull) this.shrink();
     return true;
+  }
+
+  #payloadBytes(seq: number): number {
+    return this.#few ? (this.#few.get(seq)?.payload.length ?? 0) : (this.#length[seq - this.#firstSeq] ?? 0);
   }
 
   /** Of a full one: gives back the memory of what is gone, once that is most of it. */

@@ -164,8 +164,10 @@ export class TaskQueue {
 
   /** Leases what `next` gave to a holder. */
   take(group: Group, seq: number, holder: Holder): Entry | undefined {
-    const entry = this.#read(seq, 0);
-    return entry && { ...entry, attempts: group.take(seq, holder) };
+    const entry = this.#log.read(seq);
+    if (entry === undefined) return undefined;
+    const { tsMs, payload, topic } = entry;
+    return { taskId: this.taskId, seq, tsMs, payload, topic, attempts: group.take(seq, holder) };
   }
 
   /** The holder has it for good. False: it is not on lease to it any more. */

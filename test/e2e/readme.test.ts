@@ -61,6 +61,14 @@ const EXPECTED: { part: string; check(outcome: Outcome): void }[] = [
     },
   },
   {
+    part: 'm/take/host',
+    check({ stdout }) {
+      const entries = linesOf(stdout).map((line) => JSON.parse(line));
+      expect(entries).toHaveLength(2);
+      for (const entry of entries) expect(entry.cpu_percent.total).toBeGreaterThanOrEqual(0);
+    },
+  },
+  {
     part: 'kill -9 "$pid"',
     check({ stdout }) {
       const states = linesOf(stdout).map((line) => JSON.parse(line));
