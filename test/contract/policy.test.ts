@@ -193,7 +193,7 @@ describe.concurrent.each(NODE_KINDS)('the policy of a node as %s', (kind) => {
 
   test('signal reaches the whole group, and nothing where nothing runs', async () => {
     const script =
-      'trap "echo outer" USR1; (trap "echo inner" USR1; echo up; while :; do sleep 0.05; done) & while :; do sleep 0.05; done';
+      'trap "echo outer" USR1; (trap "echo inner" USR1; echo up; while :; do sleep 0.05; done) & while :; do wait; done';
     const task = await world.run(script);
     const lines = async (): Promise<string[]> =>
       (await world.cmd('logs', task)).data.lines.map(({ line }: { line: string }) => line);
