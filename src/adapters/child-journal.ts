@@ -1,4 +1,4 @@
-import { closeSync, openSync, readFileSync, renameSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, openSync, renameSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
@@ -6,6 +6,7 @@ import { SuperNodeError } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
 import type { ChildJournal, ChildRecord, Logger } from '../core/ports.js';
 import { isErrno } from './errno.js';
+import { readIfThere } from './files.js';
 
 /** One line of `children.ndjson`. A child has up to three, tied by its token's hash:
  *
@@ -133,21 +134,12 @@ function lineOf(op: Line['op'], { taskId, generation, tokenHash, identity }: Chi
 
 function readLiving(path: string): ChildRecord[] {
   const living = new Map<string, ChildRecord>();
-  for (const text of readIfThere(path).split('\n')) {
+  for (const text of (readIfThere(path) ?? '').split('\n')) {
     const line = parseLine(text);
     if (line?.op === 'gone') living.delete(line.token_hash);
     else if (line !== undefined) living.set(line.token_hash, recordOf(line));
   }
   return [...living.values()];
-}
-
-function readIfThere(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    if (isErrno(error) && error.code === 'ENOENT') return '';
-    throw error;
-  }
 }
 
 /** undefined for the empty rest after the last line end, and for a line that a crash tore. */

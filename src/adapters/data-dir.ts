@@ -1,10 +1,11 @@
-import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { SuperNodeError } from '../core/errors.js';
 import type { ProcessIdentity } from '../core/ports.js';
 import { isErrno } from './errno.js';
+import { readIfThere } from './files.js';
 import { identityOf, isAlive } from './proc.js';
 
 export interface DataDir {
@@ -32,7 +33,7 @@ export function openDataDir(path: string): DataDir {
     return {
       path,
       close: () => {
-        if (read(lock) === text) rmSync(lock, { force: true });
+        if (readIfThere(lock) === text) rmSync(lock, { force: true });
       },
     };
   } catch (error) {
@@ -50,7 +51,7 @@ function takeLock(path: string, lock: string): string {
   try {
     for (let round = 0; round < ROUNDS_MAX; round += 1) {
       if (linked(own, lock)) return text;
-      const held = read(lock);
+      const held = readIfThere(lock);
       const owner = held === undefined ? undefined : ownerOf(held);
       if (owner !== undefined && isAlive(owner)) {
         throw new SuperNodeError('SN_ERR_DATA_DIR', `data_dir: ${path} is in use by process ${owner.pid}`);
@@ -71,7 +72,7 @@ function removeDead(lock: string, dead: string, aside: string): void {
     if (isErrno(error) && error.code === 'ENOENT') return;
     throw error;
   }
-  if (read(aside) !== dead) linked(aside, lock);
+  if (readIfThere(aside) !== dead) linked(aside, lock);
   rmSync(aside, { force: true });
 }
 
@@ -81,15 +82,6 @@ function linked(from: string, to: string): boolean {
     return true;
   } catch (error) {
     if (isErrno(error) && error.code === 'EEXIST') return false;
-    throw error;
-  }
-}
-
-function read(file: string): string | undefined {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    if (isErrno(error) && error.code === 'ENOENT') return undefined;
     throw error;
   }
 }

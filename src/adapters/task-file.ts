@@ -1,4 +1,4 @@
-import { copyFileSync, readFileSync } from 'node:fs';
+import { copyFileSync } from 'node:fs';
 import { open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Type } from '@sinclair/typebox';
@@ -8,6 +8,7 @@ import type { Cancel, Clock, Logger, TaskStore } from '../core/ports.js';
 import type { RememberedTask } from '../core/task-record.js';
 import { TaskIdField, TaskSchema } from '../core/task-schema.js';
 import { isErrno } from './errno.js';
+import { readIfThere } from './files.js';
 
 /** `tasks.json`: what was commanded, readable for people, written whole each time:
  *
@@ -144,13 +145,4 @@ function parse(text: string | undefined): { tasks: readonly RememberedTask[]; da
   });
   const left = value.tasks.length - tasks.length;
   return left === 0 ? { tasks } : { tasks, damage: `${left} of ${value.tasks.length} tasks are none` };
-}
-
-function readIfThere(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    if (isErrno(error) && error.code === 'ENOENT') return undefined;
-    throw error;
-  }
 }

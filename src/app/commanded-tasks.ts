@@ -48,7 +48,7 @@ export class CommandedTasks implements TaskControl {
   startAll(): void {
     for (const [taskId, record] of this.#configured) {
       const remembered = this.#remembered.get(taskId);
-      if (remembered?.task !== undefined) this.#yieldToConfig(remembered, record);
+      if (remembered !== undefined) this.#yieldToConfig(remembered, record);
       this.#begin(record, remembered?.wanted);
     }
     for (const { taskId: text, task, wanted } of [...this.#remembered.values()]) {

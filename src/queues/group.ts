@@ -1,3 +1,5 @@
+import { lowerBound } from './lower-bound.js';
+
 /** Who holds entries on lease: compared by identity, so that a late word about an entry that was handed out again says
  *  nothing. */
 export type Holder = object;
@@ -124,8 +126,14 @@ export class Group {
     this.#attempts.clear();
   }
 
+  /** Where it stands among the returned, or would. */
+  #placeOf(seq: number): number {
+    const returned = this.#returned;
+    return lowerBound(this.#head, returned.length, (at) => (returned[at] ?? 0) < seq);
+  }
+
   #insert(seq: number): void {
-    const at = placeIn(this.#returned, seq, this.#head);
+    const at = this.#placeOf(seq);
     if (at === this.#head && at > 0) {
       this.#head -= 1;
       this.#returned[this.#head] = seq;
@@ -136,7 +144,7 @@ export class Group {
 
   /** Mostly it is the oldest: then nothing has to move. */
   #unreturn(seq: number): void {
-    const at = placeIn(this.#returned, seq, this.#head);
+    const at = this.#placeOf(seq);
     if (this.#returned[at] !== seq) return;
     if (at > this.#head) {
       this.#returned.splice(at, 1);
@@ -147,16 +155,4 @@ export class Group {
     this.#returned.splice(0, this.#head);
     this.#head = 0;
   }
-}
-
-/** Where a number stands in an ascending list, or would, from a place on. */
-function placeIn(ascending: readonly number[], value: number, from: number): number {
-  let low = from;
-  let high = ascending.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((ascending[middle] ?? 0) < value) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

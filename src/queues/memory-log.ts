@@ -1,4 +1,5 @@
 import type { EntryLog, LoggedEntry } from './entry-log.js';
+import { lowerBound } from './lower-bound.js';
 
 /** A chunk begins small, since most queues are, and grows. */
 const ENTRIES_MIN = 16;
@@ -98,15 +99,9 @@ export class MemoryLog implements EntryLog {
 
   /** The chunk that has this `seq`, or the first one after it. Mostly it is the oldest. */
   #place(seq: number): number {
-    let low = this.#head;
-    let high = this.#chunks.length;
-    if ((this.#chunks[low]?.endSeq ?? 0) > seq) return low;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if ((this.#chunks[middle]?.endSeq ?? 0) > seq) high = middle;
-      else low = middle + 1;
-    }
-    return low;
+    const chunks = this.#chunks;
+    if ((chunks[this.#head]?.endSeq ?? 0) > seq) return this.#head;
+    return lowerBound(this.#head, chunks.length, (at) => (chunks[at]?.endSeq ?? 0) <= seq);
   }
 }
 

@@ -50,9 +50,16 @@ export type LeaseWord =
   | { readonly ok: boolean; readonly seqs: readonly number[] | undefined }
   | { readonly leaseMs: number };
 
+interface Taken {
+  readonly entries: readonly Entry[];
+  readonly lease: Lease;
+}
+
+const NOTHING: Taken = { entries: [], lease: new Lease('nobody') };
+
 interface TimedLease {
   readonly lease: Lease;
-  cancel: Cancel;
+  readonly cancel: Cancel;
 }
 
 /** All queues of the node, and those who wait for them. */
@@ -131,10 +138,10 @@ export class Queues {
    *  @throws SuperNodeError SN_ERR_LIMIT: one group, or one lease, too many */
   async fetch(options: FetchOptions): Promise<Fetched> {
     const { taskId, group, waitMs, signal } = options;
-    const fetched = this.#take(options);
-    if (fetched.entries.length > 0 || waitMs === 0 || signal?.aborted) return fetched;
+    const taken = this.#take(options);
+    if (taken.entries.length > 0 || waitMs === 0 || signal?.aborted) return this.#fetched(options, taken);
     return new Promise((resolve, reject) => {
-      const giveUp = () => answer(this.#nothing(options));
+      const giveUp = () => answer(this.#fetched(options, NOTHING));
       const serve = () => {
         // Its group, or its task, was removed: it does not come back because somebody waited.
         if (taskId !== undefined && this.#queues.get(taskId)?.find(group) === undefined) {
@@ -143,8 +150,9 @@ export class Queues {
         }
         try {
           const served = this.#take(options);
-          if (served.entries.length > 0) answer(served);
-          return served.entries.length > 0;
+          if (served.entries.length === 0) return false;
+          answer(this.#fetched(options, served));
+          return true;
         } catch (error) {
           leave();
           reject(error);
@@ -195,10 +203,9 @@ export class Queues {
     const { lease } = timed;
     if ('leaseMs' in word) {
       const { living } = lease;
-      if (living === 0) this.#forgetLease(leaseId);
+      this.#forgetLease(leaseId);
       if (living === 0) throw leaseUnknown(leaseId);
-      timed.cancel();
-      timed.cancel = this.#clock.after(word.leaseMs, () => this.#endLease(leaseId));
+      this.#keepFor(word.leaseMs, leaseId, lease);
       return living;
     }
     const { ok, seqs } = word;
@@ -208,9 +215,7 @@ export class Queues {
     if (seqs !== undefined && !lease.hasSome(seqs)) {
       throw mismatch('SN_ERR_REQUEST', 'seqs', 'some that are still on this lease', seqs);
     }
-    const { taskIds } = lease;
-    const ended = lease.end(ok ? 'settle' : 'giveBack', seqs);
-    if (!ok) this.#cameBack(taskIds);
+    const ended = ok ? lease.end('settle', seqs) : this.#giveBack(lease, seqs);
     if (lease.size === 0) this.#forgetLease(leaseId);
     if (ended === 0) throw leaseUnknown(leaseId);
     return ended;
@@ -282,17 +287,15 @@ export class Queues {
     return queue ? [queue] : [];
   }
 
-  #take(options: FetchOptions): Fetched {
-    const { taskId, group, max, maxBytes, leaseMs } = options;
-    const sources = this.#sources(taskId);
+  /** @throws SuperNodeError SN_ERR_LIMIT */
+  #take({ taskId, group, max, maxBytes, leaseMs }: FetchOptions): Taken {
     if (leaseMs !== undefined && this.#leases.size >= LIMITS.leasesMax && !this.#pruneLeases()) {
       throw new SuperNodeError('SN_ERR_LIMIT', `lease: expected at most ${LIMITS.leasesMax} of the node, got one more`);
     }
-    const { entries, lease } = this.#lease(taskId, group, max, maxBytes);
-    return this.#fetched(options, sources, entries, lease);
+    return this.#lease(taskId, group, max, maxBytes);
   }
 
-  #lease(taskId: TaskId | undefined, group: string, max: number, bytesMax: number) {
+  #lease(taskId: TaskId | undefined, group: string, max: number, bytesMax: number): Taken {
     const sources = taskId === undefined ? this.#allReady(group) : this.#sources(taskId);
     const nowMs = this.#clock.now();
     for (const queue of sources) queue.expire(nowMs);
@@ -303,26 +306,11 @@ export class Queues {
     return { entries, lease };
   }
 
-  #nothing(options: FetchOptions): Fetched {
-    return this.#fetched(options, this.#sources(options.taskId), [], undefined);
-  }
-
-  #fetched(
-    { taskId, group, leaseMs }: FetchOptions,
-    sources: readonly TaskQueue[],
-    entries: readonly Entry[],
-    lease: Lease | undefined,
-  ): Fetched {
-    const leaseId = lease && entries.length > 0 && leaseMs !== undefined ? this.#timed(lease, leaseMs) : undefined;
+  #fetched({ taskId, group, leaseMs }: FetchOptions, { entries, lease }: Taken): Fetched {
+    const leaseId = entries.length > 0 && leaseMs !== undefined ? this.#timed(lease, leaseMs) : undefined;
+    const sources = this.#sources(taskId);
     // One that was removed meanwhile is not made anew by who only waited.
     const groups = sources.flatMap((queue) => queue.find(group) ?? []);
-    const end = (how: 'settle' | 'giveBack') => {
-      if (lease === undefined || lease.size === 0) return;
-      const { taskIds } = lease;
-      lease.end(how);
-      if (leaseId !== undefined) this.#forgetLease(leaseId);
-      if (how === 'giveBack') this.#cameBack(taskIds);
-    };
     return {
       entries,
       dropped: groups.reduce((sum, { dropped }) => sum + dropped, 0),
@@ -330,9 +318,12 @@ export class Queues {
       epoch: taskId === undefined ? undefined : sources[0]?.epoch,
       leaseId,
       settle: () => {
-        if (leaseId === undefined) end('settle');
+        if (leaseId === undefined) lease.end('settle');
       },
-      giveBack: () => end('giveBack'),
+      giveBack: () => {
+        this.#giveBack(lease);
+        if (leaseId !== undefined) this.#forgetLease(leaseId);
+      },
     };
   }
 
@@ -343,9 +334,17 @@ export class Queues {
 
   #timed(lease: Lease, leaseMs: number): string {
     const leaseId = this.#random.secret(LEASE_ID_BYTES);
-    const cancel = this.#clock.after(leaseMs, () => this.#endLease(leaseId));
-    this.#leases.set(leaseId, { lease, cancel });
+    this.#keepFor(leaseMs, leaseId, lease);
     return leaseId;
+  }
+
+  /** When its time is over, what was not settled is the next again. */
+  #keepFor(leaseMs: number, leaseId: string, lease: Lease): void {
+    const cancel = this.#clock.after(leaseMs, () => {
+      this.#leases.delete(leaseId);
+      this.#giveBack(lease);
+    });
+    this.#leases.set(leaseId, { lease, cancel });
   }
 
   /** Forgets leases of which nothing is left. Whether there is room then. */
@@ -354,20 +353,17 @@ export class Queues {
     return this.#leases.size < LIMITS.leasesMax;
   }
 
-  /** Its time is over: what was not settled is the next again. */
-  #endLease(leaseId: string): void {
-    const lease = this.#forgetLease(leaseId);
-    if (lease === undefined) return;
-    const { taskIds } = lease;
-    lease.end('giveBack');
-    this.#cameBack(taskIds);
+  #forgetLease(leaseId: string): void {
+    this.#leases.get(leaseId)?.cancel();
+    this.#leases.delete(leaseId);
   }
 
-  #forgetLease(leaseId: string): Lease | undefined {
-    const timed = this.#leases.get(leaseId);
-    timed?.cancel();
-    this.#leases.delete(leaseId);
-    return timed?.lease;
+  /** @returns For how many entries */
+  #giveBack(lease: Lease, seqs?: readonly number[]): number {
+    const { taskIds } = lease;
+    const count = lease.end('giveBack', seqs);
+    this.#cameBack(taskIds);
+    return count;
   }
 
   /** Entries of these tasks may be taken again. */

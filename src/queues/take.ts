@@ -1,11 +1,12 @@
 import type { Holder } from './group.js';
+import { lowerBound } from './lower-bound.js';
 import type { Entry, TaskQueue } from './task-queue.js';
 
 /** The next entry of one queue for a group. */
 interface Head {
   readonly queue: TaskQueue;
-  seq: number;
-  arrival: number;
+  readonly seq: number;
+  readonly arrival: number;
 }
 
 /** Leases up to `max` entries and `bytesMax` bytes from several queues to a holder, in order of arrival.
@@ -50,13 +51,7 @@ function moveOn(heads: Head[], groupName: string): void {
     heads.shift();
     return;
   }
-  let low = 1;
-  let high = heads.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((heads[middle]?.arrival ?? 0) < next.arrival) low = middle + 1;
-    else high = middle;
-  }
-  heads.splice(low, 0, next);
+  const place = lowerBound(1, heads.length, (at) => (heads[at]?.arrival ?? 0) < next.arrival);
+  heads.splice(place, 0, next);
   heads.shift();
 }

@@ -2,8 +2,9 @@ import { mismatch } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
 import type { QueueBounds } from '../core/task-record.js';
 import { DEAD_GROUP, DEFAULT_GROUP, type TaskId } from '../core/topics.js';
-import type { EntryLog } from './entry-log.js';
+import type { EntryLog, LoggedEntry } from './entry-log.js';
 import { Group, type Holder } from './group.js';
+import { lowerBound } from './lower-bound.js';
 
 /** One datum of a task, as it is handed out. `seq` counts from 1 within the queue's epoch, `tsMs` is wall time and never
  *  falls within a queue, `attempts` is 1 at the first hand-out and 0 for one that was only read. */
@@ -164,10 +165,8 @@ export class TaskQueue {
 
   /** Leases what `next` gave to a holder. */
   take(group: Group, seq: number, holder: Holder): Entry | undefined {
-    const entry = this.#log.read(seq);
-    if (entry === undefined) return undefined;
-    const { tsMs, payload, topic } = entry;
-    return { taskId: this.taskId, seq, tsMs, payload, topic, attempts: group.take(seq, holder) };
+    const logged = this.#log.read(seq);
+    return logged && this.#entryOf(logged, group.take(seq, holder));
   }
 
   /** The holder has it for good. False: it is not on lease to it any more. */
@@ -204,8 +203,7 @@ export class TaskQueue {
     for (const seq of dead) {
       const living = [...(this.#diedIn.get(seq) ?? [])].flatMap((name) => this.#groups.get(name) ?? []);
       for (const group of living.length > 0 ? living : this.#groups.values()) group.add(seq, 0);
-      this.#diedIn.delete(seq);
-      this.#dead.finish(seq);
+      this.#forgetDead(seq);
     }
     return dead.length;
   }
@@ -216,8 +214,7 @@ export class TaskQueue {
     if (which === 'all') return this.#clear();
     const dead = [...this.#diedIn.keys()];
     for (const seq of dead) {
-      this.#dead.finish(seq);
-      this.#diedIn.delete(seq);
+      this.#forgetDead(seq);
       this.#leaveIfDone(seq);
     }
     return dead.length;
@@ -229,11 +226,11 @@ export class TaskQueue {
     const entries: Entry[] = [];
     let bytes = 0;
     for (const seq of this.#held('seq' in from ? from.seq : this.#firstSince(from.tsMs))) {
-      const entry = this.#read(seq, 0);
-      if (entry === undefined) break;
+      const logged = this.#log.read(seq);
+      if (logged === undefined) break;
       bytes += this.#log.bytes(seq);
       if (entries.length > 0 && bytes > bytesMax) break;
-      entries.push(entry);
+      entries.push(this.#entryOf(logged, 0));
       if (entries.length === max) break;
     }
     return entries;
@@ -277,8 +274,7 @@ export class TaskQueue {
 
   #evict(seq: number): void {
     for (const group of this.#groups.values()) group.lose(seq);
-    this.#dead.finish(seq);
-    this.#diedIn.delete(seq);
+    this.#forgetDead(seq);
     this.dropped += 1;
     this.#leave(seq);
   }
@@ -297,16 +293,16 @@ export class TaskQueue {
 
   /** The first `seq` held that is not older: `tsMs` never falls. */
   #firstSince(tsMs: number): number {
-    let low = 1;
-    let high = this.#seq + 1;
-    while (low < high) {
-      const middle = Math.floor((low + high) / 2);
-      const seq = this.#log.next(middle);
+    return lowerBound(1, this.#seq + 1, (at) => {
+      const seq = this.#log.next(at);
       const entry = seq === undefined ? undefined : this.#log.read(seq);
-      if (entry === undefined || entry.tsMs >= tsMs) high = middle;
-      else low = entry.seq + 1;
-    }
-    return low;
+      return entry !== undefined && entry.tsMs < tsMs;
+    });
+  }
+
+  #forgetDead(seq: number): void {
+    this.#dead.finish(seq);
+    this.#diedIn.delete(seq);
   }
 
   #leaveIfDone(seq: number): void {
@@ -344,10 +340,7 @@ export class TaskQueue {
     for (let seq = this.#log.next(from); seq !== undefined; seq = this.#log.next(seq + 1)) yield seq;
   }
 
-  #read(seq: number, attempts: number): Entry | undefined {
-    const entry = this.#log.read(seq);
-    if (entry === undefined) return undefined;
-    const { tsMs, payload, topic } = entry;
+  #entryOf({ seq, tsMs, payload, topic }: LoggedEntry, attempts: number): Entry {
     return { taskId: this.taskId, seq, tsMs, payload, topic, attempts };
   }
 }

@@ -123,9 +123,9 @@ export class Router {
     heard: boolean,
   ): Promise<Reply | undefined> {
     const asked = validate(FetchSchema, body, 'SN_ERR_REQUEST', 'fetch');
-    const { max = 1, max_bytes: maxBytes = LIMITS.fetchBytes, wait_ms = 0, from, group = DEFAULT_GROUP } = asked;
-    const isBase64 = asked.encoding === 'base64';
-    if (from !== undefined) return reply(place, { status: 'ok', data: await this.#read(request, asked, from) });
+    if (asked.from !== undefined) {
+      return reply(place, { status: 'ok', data: await this.#read(request, asked, asked.from) });
+    }
     // Taken entries whose reply nobody hears would be lost to everybody until the connection ends.
     if (!heard) {
       this.#ports.unheard(request.caller.id, request.taskId);
@@ -133,21 +133,20 @@ export class Router {
     }
     const lease = await this.#ports.queues.fetch({
       taskId: request.taskId === undefined ? undefined : known(request.taskId, this.#ports.tasks),
-      group,
-      max,
-      maxBytes,
-      waitMs: wait_ms,
+      group: asked.group ?? DEFAULT_GROUP,
+      ...roomOf(asked),
+      waitMs: asked.wait_ms ?? 0,
       leaseMs: asked.lease_ms,
       signal: request.signal,
     });
-    const envelope: Envelope = { status: 'ok', data: fetchedToWire(lease, isBase64) };
+    const envelope: Envelope = { status: 'ok', data: fetchedToWire(lease, isBase64(asked)) };
     return reply(place, envelope, (arrived) => (arrived ? lease.settle() : lease.giveBack()));
   }
 
   /** Looks at entries without taking them.
    *  @throws SuperNodeError SN_ERR_REQUEST, SN_ERR_TASK_UNKNOWN */
   async #read({ taskId, signal }: Request, asked: FetchWire, from: NonNullable<FetchWire['from']>): Promise<unknown> {
-    const { max = 1, max_bytes: maxBytes = LIMITS.fetchBytes, encoding } = asked;
+    const { max, maxBytes } = roomOf(asked);
     const taking = (['lease_ms', 'group', 'wait_ms'] as const).find((name) => asked[name] !== undefined);
     if (taking !== undefined) {
       throw mismatch('SN_ERR_REQUEST', taking, 'none with from, which takes nothing', asked[taking]);
@@ -160,7 +159,7 @@ export class Router {
     const place = seq === undefined ? { tsMs: ts ?? 0 } : { seq };
     const bytesMax = Math.min(maxBytes, LIMITS.fetchBytes);
     const entries = await this.#ports.queues.read(known(taskId, this.#ports.tasks), place, max, bytesMax, signal);
-    return { entries: entries.map((entry) => entryToWire(entry, encoding === 'base64')) };
+    return { entries: entries.map((entry) => entryToWire(entry, isBase64(asked))) };
   }
 
   /** @throws SuperNodeError SN_ERR_REQUEST, SN_ERR_LEASE_UNKNOWN */
@@ -216,6 +215,15 @@ function refuseForeign({ caller, kind }: Request): void {
     'SN_ERR_FORBIDDEN',
     `m/${kind === 'task-cmd' ? 'cmd/<task>' : kind}: expected an app or operator, got the worker of ${caller.taskId}`,
   );
+}
+
+/** How much a reply may hold. */
+function roomOf({ max = 1, max_bytes: maxBytes = LIMITS.fetchBytes }: FetchWire) {
+  return { max, maxBytes };
+}
+
+function isBase64({ encoding }: FetchWire): boolean {
+  return encoding === 'base64';
 }
 
 function fetchedToWire(lease: Lease, base64: boolean) {
