@@ -11,6 +11,7 @@ const CAUSED_BY_CLIENTS = new Set([
   'keepalive_too_long',
   'slow_client',
   'session_full',
+  'session_dropped',
   'live_dropped',
   'bypassed',
 ]);
@@ -23,14 +24,23 @@ export class Announcer {
   readonly #clock: Clock;
   readonly #publish: Publish;
   readonly #isHeard: (topic: string) => boolean;
+  readonly #storageError: (taskId: TaskId) => string | undefined;
   readonly #lastState = new Map<TaskId, string>();
   /** How many events of each type there were, told or not. */
   readonly counts = new Map<string, number>();
   #tellings = new Map<string, number>();
   #second = 0;
 
-  constructor(topics: Topics, clock: Clock, publish: Publish, isHeard: (topic: string) => boolean) {
+  /** @param storageError Why nothing can be put into the queue of a task; undefined: it can */
+  constructor(
+    topics: Topics,
+    clock: Clock,
+    publish: Publish,
+    isHeard: (topic: string) => boolean,
+    storageError: (taskId: TaskId) => string | undefined,
+  ) {
     this.#isHeard = isHeard;
+    this.#storageError = storageError;
     this.#topics = topics;
     this.#clock = clock;
     this.#publish = publish;
@@ -45,7 +55,9 @@ export class Announcer {
   }
 
   taskState(status: TaskStatus): void {
-    const payload = JSON.stringify(stateToWire(status));
+    const error = this.#storageError(status.taskId);
+    const state = stateToWire(status);
+    const payload = JSON.stringify(error === undefined ? state : { ...state, storage_error: error });
     if (this.#lastState.get(status.taskId) === payload) return;
     this.#lastState.set(status.taskId, payload);
     this.#publish({ topic: this.#topics.state(status.taskId), payload, qos: 1, retain: true });
@@ -55,6 +67,13 @@ export class Announcer {
   forget(taskId: TaskId): void {
     for (const topic of [this.#topics.state(taskId), this.#topics.data(taskId)]) this.clear(topic);
     this.#lastState.delete(taskId);
+  }
+
+  /** A store that outlived the last run may hold states of tasks that are no more. */
+  async clearUnknown(known: ReadonlySet<string>, retained: (filter: string) => Promise<string[]>): Promise<void> {
+    for (const base of [this.#topics.state(''), this.#topics.data('')]) {
+      for (const topic of await retained(`${base}+`)) if (!known.has(topic.slice(base.length))) this.clear(topic);
+    }
   }
 
   clear(topic: string): void {

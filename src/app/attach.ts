@@ -1,10 +1,11 @@
 import type { Aedes } from 'aedes';
 import { ConfigSchema } from '../core/config-schema.js';
+import { SuperNodeError } from '../core/errors.js';
 import type { Logger } from '../core/ports.js';
 import { validate } from '../core/validate.js';
 import { checkConfig } from './config-check.js';
 import { createLog } from './log.js';
-import { assertBroker, type NodeConfig, SuperNode } from './super-node.js';
+import { type NodeConfig, SuperNode } from './super-node.js';
 
 /** The options of the config file (docs/config.md), and these. */
 export interface AttachOptions extends NodeConfig {
@@ -33,4 +34,13 @@ export async function attach(broker: Aedes, options: AttachOptions = {}): Promis
     await node.close();
     throw error;
   }
+}
+
+/** @throws SuperNodeError SN_ERR_CONFIG where the broker is none */
+function assertBroker(broker: unknown): asserts broker is Aedes {
+  if (typeof broker === 'object' && broker !== null && 'handle' in broker && 'authorizePublish' in broker) return;
+  throw new SuperNodeError(
+    'SN_ERR_CONFIG',
+    'broker: expected an Aedes broker (await Aedes.createBroker()), got something else',
+  );
 }

@@ -1,16 +1,14 @@
 import type { IncomingMessage } from 'node:http';
-import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import type { Aedes } from 'aedes';
 import { AedesAdapter } from '../adapters/aedes.js';
 import { ChildProcessSpawner } from '../adapters/child-process.js';
-import { LogFiles } from '../adapters/log-files.js';
 import { systemClock, systemRandom } from '../adapters/system-clock.js';
 import { TreeUsages } from '../adapters/usage.js';
 import { Calls } from '../calls/calls.js';
 import { answerIn, stdinSeat, stdinSeatId } from '../calls/stdin-lines.js';
 import type { ConfigWire } from '../core/config-schema.js';
-import { mismatch, SuperNodeError } from '../core/errors.js';
+import { mismatch } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
 import type { ChildJournal, Clock, Logger, ProcessUsage, Random } from '../core/ports.js';
 import type { Seat } from '../core/seat.js';
@@ -25,7 +23,11 @@ import { Routes } from '../transport/routes.js';
 import { Announcer } from './announcer.js';
 import { CommandedTasks } from './commanded-tasks.js';
 import { workerEnvironment } from './environment.js';
+import { livenessOf } from './liveness.js';
+import { logFilesOf } from './log-dir.js';
 import { openMemory } from './memory.js';
+import { QueueDisk } from './queue-disk.js';
+import type { SessionStore } from './session-store.js';
 import { NodeStatusBoard } from './status-board.js';
 import { SupervisorDesk } from './supervisor-desk.js';
 import { TaskCatalog } from './task-catalog.js';
@@ -45,6 +47,8 @@ export interface NodeParts {
   readonly broker: Aedes;
   readonly config: NodeConfig;
   readonly log: Logger;
+  /** What the broker keeps, where its host opened it, with the data directory. */
+  readonly store?: SessionStore | undefined;
 }
 
 /** All rooms of a node, put together on a broker. The only place that knows them all. */
@@ -53,10 +57,12 @@ export class SuperNode {
   readonly #random: Random = systemRandom;
   readonly #log: Logger;
   readonly #config: NodeConfig;
+  readonly #store: SessionStore | undefined;
   readonly #name: string;
   readonly #version = packageVersion();
   readonly #topics: Topics;
   readonly #queues: Queues;
+  readonly #disk: QueueDisk;
   readonly #supervisor: Supervisor;
   readonly #catalog: TaskCatalog;
   readonly #commanded: CommandedTasks;
@@ -73,7 +79,8 @@ export class SuperNode {
   #workerUrl: string | undefined;
   #closed: Promise<void> | undefined;
 
-  constructor({ broker, config, log }: NodeParts) {
+  constructor({ broker, config, log, store }: NodeParts) {
+    this.#store = store;
     const clock = this.#clock;
     this.#config = config;
     this.#log = log;
@@ -84,11 +91,15 @@ export class SuperNode {
       clock,
       (message) => this.#adapter.publish(message),
       (topic) => this.#adapter.isHeard(topic),
+      (taskId) => this.#storageError(taskId),
     );
-    this.#queues = new Queues(clock, this.#random, config.limits?.queue_bytes ?? LIMITS.queuesBytesMax, (taskId) =>
-      this.#catalog.expired(taskId),
-    );
-    this.#logs = new TaskLogs({ clock, files: this.#logFiles(), tasksMax: config.limits?.tasks ?? LIMITS.tasksMax });
+    this.#queues = this.#newQueues();
+    this.#disk = this.#newDisk();
+    this.#logs = new TaskLogs({
+      clock,
+      files: logFilesOf(config, log, clock),
+      tasksMax: config.limits?.tasks ?? LIMITS.tasksMax,
+    });
     this.#calls = new Calls({ clock, random: this.#random, seats: (taskId) => this.#seats(taskId) });
     const usages = new TreeUsages();
     this.#supervisor = new Supervisor({
@@ -145,26 +156,16 @@ export class SuperNode {
       log,
     );
     this.#hub = this.#newHub();
-    this.#adapter = new AedesAdapter(
-      broker,
-      {
-        open: (stream, request) => this.#hub.open(stream, request),
-        identify: (username, token) => this.#identify(username, token),
-        mayHold: (channel, filter) => this.#hub.mayHold(channel, filter),
-        isOurs: (topic) => this.#topics.isOurs(topic),
-        event: (type, data) => this.#event(type, data, undefined),
-        will: (channel, topic, payload, qos) => this.#hub.will(channel, topic, payload, qos),
-      },
-      log,
-    );
+    this.#adapter = this.#newAdapter(broker);
   }
 
   /** Takes over the broker's hooks. Connections can be handed in from now on; no task runs yet. */
   async attach(): Promise<void> {
-    const memory = await openMemory(this.#config.data_dir, this.#log, this.#clock);
+    const memory = await openMemory(this.#config.data_dir, this.#log, this.#clock, this.#store?.directory);
     this.#journal = memory.journal;
     this.#commanded.remember(memory.tasks, memory.remembered);
     this.#closeMemory = memory.close;
+    this.#disk.open(this.#config.data_dir);
     this.#adapter.attach();
     this.#hub.start();
     this.#usage.start();
@@ -175,7 +176,8 @@ export class SuperNode {
    *  @param info What `m/info` says beside name, version, prefix and limits */
   async startTasks(workerUrl: string | undefined, info: Record<string, unknown> = {}): Promise<void> {
     this.#workerUrl = workerUrl;
-    await this.#clearUnknown(this.#commanded.configure(this.#config.tasks ?? []));
+    const known = this.#commanded.configure(this.#config.tasks ?? []);
+    await this.#announcer.clearUnknown(known, (filter) => this.#adapter.retainedTopics(filter));
     this.#announcer.info({
       name: this.#name,
       version: this.#version,
@@ -185,7 +187,9 @@ export class SuperNode {
       ...info,
     });
     this.#announcer.nodeState('online');
+    this.#store?.watch((type, data) => this.#event(type, data, undefined));
     this.#commanded.startAll();
+    this.#catalog.registerStored();
   }
 
   /** Hands a fresh connection to the node, in place of `broker.handle`. */
@@ -198,7 +202,7 @@ export class SuperNode {
    *  @throws SuperNodeError SN_ERR_TASK_ID, SN_ERR_TASK_UNKNOWN (with `net.auto: false`), SN_ERR_LIMIT */
   async put(taskId: string, payload: Uint8Array | string): Promise<void> {
     const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload;
-    await this.#catalog.sink(taskIdOf(taskId)).put(bytes, 1, undefined);
+    await this.#catalog.sink(taskIdOf(taskId)).putWaiting(bytes);
   }
 
   /** Runs a command as on `m/cmd`; code in the process may give any `command`. Resolves with the reply's `data`.
@@ -234,6 +238,7 @@ export class SuperNode {
     this.#hub.stop();
     await this.#adapter.detach();
     await this.#logs.close();
+    await this.#disk.close();
     await this.#closeMemory?.();
   }
 
@@ -254,6 +259,27 @@ export class SuperNode {
     });
   }
 
+  #newQueues(): Queues {
+    const { limits } = this.#config;
+    return new Queues({
+      clock: this.#clock,
+      random: this.#random,
+      bytesMax: limits?.queue_bytes ?? LIMITS.queuesBytesMax,
+      diskBytesMax: limits?.queue_disk_bytes ?? LIMITS.queuesDiskBytesMax,
+      expired: (taskId) => this.#catalog.expired(taskId),
+    });
+  }
+
+  #newDisk(): QueueDisk {
+    return new QueueDisk({
+      clock: this.#clock,
+      log: this.#log,
+      queues: this.#queues,
+      opened: () => this.#catalog.queuesReopened(),
+      changed: (error) => this.#diskChanged(error),
+    });
+  }
+
   #newCatalog(): TaskCatalog {
     return new TaskCatalog(this.#config, {
       clock: this.#clock,
@@ -267,23 +293,13 @@ export class SuperNode {
   }
 
   #newHub(): Hub {
-    const supervisor = this.#supervisor;
     return new Hub({
       clock: this.#clock,
       log: this.#log,
       topics: this.#topics,
       routes: new Routes((this.#config.routes ?? []).map(({ from, task_id }) => ({ from, taskId: task_id }))),
       limits: this.#hubLimits(),
-      liveness: {
-        isProcess: (taskId) => supervisor.record(taskId)?.command !== undefined,
-        takesCommands: (taskId, worker) => supervisor.takesCommands(taskId, worker),
-        register: (taskId) => this.#catalog.register(taskId),
-        channelUp: (taskId, channelId, worker) => supervisor.channelUp(taskId, channelId, worker),
-        channelDown: (taskId, channelId, how) => supervisor.channelDown(taskId, channelId, how),
-        report: (taskId, channelId, word) => supervisor.report(taskId, channelId, word),
-        instances: (taskId) => supervisor.record(taskId)?.instances ?? 1,
-        heartbeatMs: (taskId) => supervisor.record(taskId)?.heartbeatMs ?? 0,
-      },
+      liveness: livenessOf(this.#supervisor, this.#catalog),
       intake: this.#catalog,
       answers: this.#calls,
       entries: this.#queues,
@@ -296,12 +312,32 @@ export class SuperNode {
     });
   }
 
+  #newAdapter(broker: Aedes): AedesAdapter {
+    return new AedesAdapter({
+      broker,
+      log: this.#log,
+      clock: this.#clock,
+      sessionExpiryMs: 1_000 * (this.#config.limits?.session_expiry_s ?? LIMITS.sessionExpiryS),
+      host: {
+        open: (stream, request) => this.#hub.open(stream, request),
+        identify: (username, token) => this.#identify(username, token),
+        mayHold: (channel, filter) => this.#hub.mayHold(channel, filter),
+        isOurs: (topic) => this.#topics.isOurs(topic),
+        event: (type, data) => this.#event(type, data, undefined),
+        will: (channel, topic, payload, qos) => this.#hub.will(channel, topic, payload, qos),
+        sessionForgotten: (clientId) => this.#hub.sessions.discard(clientId),
+      },
+    });
+  }
+
   #hubLimits() {
     const { limits } = this.#config;
     return {
       packetBytesMax: limits?.packet_bytes ?? LIMITS.packetBytes,
       connectionsMax: limits?.connections ?? LIMITS.connectionsMax,
       subscriptionsPerClientMax: limits?.subscriptions_per_client ?? LIMITS.subscriptionsPerClientMax,
+      takePrefetch: limits?.take_prefetch ?? LIMITS.takePrefetch,
+      takeResumeMs: limits?.take_resume_ms ?? LIMITS.takeResumeMs,
     };
   }
 
@@ -342,13 +378,15 @@ export class SuperNode {
     }
   }
 
-  #logFiles(): LogFiles | undefined {
-    const { logs, data_dir } = this.#config;
-    const dir = logs?.dir ?? (data_dir === undefined ? undefined : join(data_dir, 'logs'));
-    const files = logs?.files ?? LIMITS.logFiles;
-    if (dir === undefined || files === 0) return undefined;
-    const fileBytes = logs?.file_bytes ?? LIMITS.logFileBytes;
-    return new LogFiles({ dir, fileBytes, files, openMax: LIMITS.logFilesOpenMax, log: this.#log, clock: this.#clock });
+  /** Why nothing can be put into the queue of a task, where that is so. */
+  #storageError(taskId: TaskId): string | undefined {
+    return this.#queues.get(taskId)?.bounds.storage === 'disk' ? this.#disk.error : undefined;
+  }
+
+  #diskChanged(error: string | undefined): void {
+    if (error === undefined) this.#event('storage_recovered', {}, undefined);
+    else this.#event('storage_failed', { error }, undefined);
+    for (const status of this.#supervisor.list()) this.#announcer.taskState(status);
   }
 
   #event(type: string, data: Record<string, unknown>, taskId: TaskId | undefined): boolean {
@@ -369,22 +407,4 @@ export class SuperNode {
       keepaliveS: LIMITS.workerKeepaliveS,
     };
   }
-
-  /** A store that outlived the last run may hold states of tasks that are no more. */
-  async #clearUnknown(known: ReadonlySet<string>): Promise<void> {
-    for (const base of [this.#topics.state(''), this.#topics.data('')]) {
-      for (const topic of await this.#adapter.retainedTopics(`${base}+`)) {
-        if (!known.has(topic.slice(base.length))) this.#announcer.clear(topic);
-      }
-    }
-  }
-}
-
-/** @throws SuperNodeError SN_ERR_CONFIG where the broker is none */
-export function assertBroker(broker: unknown): asserts broker is Aedes {
-  if (typeof broker === 'object' && broker !== null && 'handle' in broker && 'authorizePublish' in broker) return;
-  throw new SuperNodeError(
-    'SN_ERR_CONFIG',
-    'broker: expected an Aedes broker (await Aedes.createBroker()), got something else',
-  );
 }

@@ -57,10 +57,10 @@ export class SupervisorDesk implements SupervisorReport {
     this.#ports.announcer.output(taskId, line);
   }
 
-  /** An entry like a put at QoS 0, which is what a pipe is. The worker is kept from writing while the broker is behind
-   *  with telling others. */
+  /** An entry, live at QoS 0, which is what a pipe is. The worker is kept from writing while there is no room for it in a
+   *  queue that blocks, while it is flushed, and while the broker is behind with telling others. */
   data({ taskId, instance }: WorkerKey, line: Uint8Array): undefined | Promise<void> {
-    return this.#ports.catalog().sinkOf(taskId)?.put(line, 0, undefined, instance) ?? this.#ports.liveRoom();
+    return this.#ports.catalog().sinkOf(taskId)?.putLine(line, instance) ?? this.#ports.liveRoom();
   }
 
   answer(worker: WorkerKey, line: Uint8Array): undefined | 'taken' | Promise<void> {

@@ -8,7 +8,7 @@ import type { TaskId } from '../core/topics.js';
 import type { Queues } from '../queues/queues.js';
 import type { Records } from '../router/ports.js';
 import type { Supervisor } from '../supervisor/supervisor.js';
-import type { Intake, PutSink } from '../transport/ports.js';
+import type { Intake } from '../transport/ports.js';
 import { type IntakePorts, TaskIntake } from './intake.js';
 
 export interface CatalogPorts extends Omit<IntakePorts, 'putSeen'> {
@@ -28,6 +28,7 @@ export class TaskCatalog implements Records, Intake {
   readonly #intakes = new Map<TaskId, TaskIntake>();
   /** Tasks that nobody started: a put, birth or will named them. */
   readonly #auto = new Set<TaskId>();
+  #hasStarted = false;
 
   constructor(config: ConfigWire, ports: CatalogPorts) {
     this.#config = config;
@@ -39,6 +40,9 @@ export class TaskCatalog implements Records, Intake {
 
   resolve(wire: TaskWire, source: RecordSource): TaskRecord {
     const record = resolveRecord(wire, this.templates, this.#config.queue ?? {}, source);
+    if (record.queue.storage === 'disk' && this.#config.data_dir === undefined) {
+      throw mismatch('SN_ERR_REQUEST', 'queue.storage', '"memory", since this node has no data_dir', 'disk');
+    }
     if (source === 'request' && wire.queue) this.#refuseLargerQueue(wire, record);
     return record;
   }
@@ -59,7 +63,7 @@ export class TaskCatalog implements Records, Intake {
 
   // ------------------------------------------------------------------ Intake
 
-  sink(taskId: TaskId): PutSink {
+  sink(taskId: TaskId): TaskIntake {
     this.register(taskId);
     const intake = this.#intakes.get(taskId);
     if (!intake) throw new SuperNodeError('SN_ERR_INTERNAL', `${taskId}: expected a task to have a queue, got none`);
@@ -67,7 +71,7 @@ export class TaskCatalog implements Records, Intake {
   }
 
   /** Where the lines of a worker go as entries; undefined once its task is removed. */
-  sinkOf(taskId: TaskId): PutSink | undefined {
+  sinkOf(taskId: TaskId): TaskIntake | undefined {
     return this.#intakes.get(taskId);
   }
 
@@ -106,6 +110,7 @@ export class TaskCatalog implements Records, Intake {
     const intake =
       known ??
       new TaskIntake(taskId, queue, { ...this.#ports, putSeen: (id, instance) => supervisor.putSeen(id, instance) });
+    intake.queue = queue;
     intake.retainLast = record.retainLast;
     intake.watchesPuts = record.staleAfterMs > 0;
     intake.stateChanged(supervisor.status(taskId).accepting);
@@ -117,6 +122,29 @@ export class TaskCatalog implements Records, Intake {
   /** The supervisor tells that a task changed its state. */
   stateChanged(taskId: TaskId, accepting: boolean): void {
     this.#intakes.get(taskId)?.stateChanged(accepting);
+  }
+
+  /** A disk is there that was not: queues on it may be others now. */
+  queuesReopened(): void {
+    for (const [taskId, intake] of this.#intakes) {
+      const queue = this.#ports.queues.get(taskId);
+      if (queue !== undefined) intake.queue = queue;
+    }
+    if (this.#hasStarted) this.registerStored();
+  }
+
+  /** Entries that an earlier run left of tasks that nobody has named yet are there to be taken. All other tasks are
+   *  known by now. */
+  registerStored(): void {
+    this.#hasStarted = true;
+    for (const taskId of this.#ports.queues.storedTaskIds) {
+      try {
+        this.register(taskId);
+      } catch (error) {
+        // They stay where they are.
+        if (!(error instanceof SuperNodeError)) throw error;
+      }
+    }
   }
 
   /** Entries of a task were evicted because they were too old. */

@@ -48,7 +48,7 @@ export const ConfigSchema = exact({
     Type.String({
       minLength: 1,
       description:
-        'Where the node remembers its children, so that a start after a crash first ends what is left of them, and what was commanded, so that it holds after the next start. Created with mode 0700, used by one node at a time. Unset: nothing is remembered.',
+        'Where the node remembers its children, so that a start after a crash first ends what is left of them, what was commanded, so that it holds after the next start, and queues with `storage: disk`. Created with mode 0700, used by one node at a time. Unset: nothing is remembered.',
     }),
   ),
   topics: Type.Optional(
@@ -108,13 +108,40 @@ export const ConfigSchema = exact({
           minimum: 65_536,
           maximum: LIMITS.queueBytesMax,
           default: LIMITS.queuesBytesMax,
-          description: 'Payload bytes of all queues together. A put over it evicts from its own queue, or is dropped.',
+          description:
+            'Payload bytes of all queues in memory together. A put over it evicts from its own queue, or does what that queue’s `overflow` says.',
+        }),
+        queue_disk_bytes: Type.Integer({
+          minimum: 65_536,
+          maximum: 1_099_511_627_776,
+          default: LIMITS.queuesDiskBytesMax,
+          description: 'The same for those on disk.',
         }),
         subscriptions_per_client: Type.Integer({
           minimum: 1,
           maximum: 100_000,
           default: LIMITS.subscriptionsPerClientMax,
           description: 'Filters one client may hold.',
+        }),
+        session_expiry_s: Type.Integer({
+          minimum: 0,
+          maximum: LIMITS.sessionExpirySMax,
+          default: LIMITS.sessionExpiryS,
+          description:
+            'How long a client with a stored session may stay away before that, with the messages kept for it, is forgotten. 0: for ever.',
+        }),
+        take_prefetch: Type.Integer({
+          minimum: 1,
+          maximum: LIMITS.takePrefetchMax,
+          default: LIMITS.takePrefetch,
+          description: 'Entries that a client may have unacknowledged, for each filter by which it takes.',
+        }),
+        take_resume_ms: Type.Integer({
+          minimum: 0,
+          maximum: LIMITS.takeResumeMsMax,
+          default: LIMITS.takeResumeMs,
+          description:
+            'How long a stored session whose connection is gone keeps what it took and did not acknowledge. 0: not at all.',
         }),
       }),
     ),

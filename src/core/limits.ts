@@ -15,8 +15,11 @@ export const LIMITS = {
   requestsPerClientMax: 64,
   /** QoS 2 packet ids one client may leave without PUBREL; one more closes its connection. */
   qos2InFlightMax: 1_000,
-  /** Stored sessions whose QoS 2 ids are remembered; the least recently used is forgotten. */
+  /** Stored sessions; of those whose client is away, the one that is away for longest is forgotten. */
   sessionsMax: 10_000,
+  /** How long a client may stay away before its stored session is forgotten. Seconds: a week. */
+  sessionExpiryS: 604_800,
+  sessionExpirySMax: 315_360_000,
   /** Tasks of the node, of the config, commanded and registered by themselves. */
   tasksMax: 1_000,
   /** Bytes written to a peer that does not read before its publishers wait. */
@@ -27,6 +30,10 @@ export const LIMITS = {
   queueLength: 1_000,
   /** Entries that one who takes by subscription has in hand. */
   takePrefetch: 32,
+  takePrefetchMax: 1_000,
+  /** How long a stored session that lost its connection keeps what it took and did not acknowledge. */
+  takeResumeMs: 30_000,
+  takeResumeMsMax: 3_600_000,
   /** Groups of takers of one task. */
   groupsMax: 16,
   /** Leases with a time of their own, of the node. */
@@ -38,6 +45,14 @@ export const LIMITS = {
   /** Payload bytes of one task's queue. */
   queueBytes: 16_777_216,
   queueBytesMax: 17_179_869_184,
+  /** Entries that queues on disk keep in memory as well, all together, so that most are never read back. */
+  queueCacheBytes: 16_777_216,
+  /** What could not be written to the disk is tried again after so long; what need not be written soon is after as much. */
+  diskRetryMs: 1_000,
+  /** The same for a disk that could not be opened. */
+  diskOpenRetryMs: 5_000,
+  /** Payload bytes of all queues on disk together. */
+  queuesDiskBytesMax: 8_589_934_592,
   /** Entries of one fetch. */
   fetchEntriesMax: 10_000,
   /** Payload bytes of one fetch, when the caller names no `max_bytes`. */
@@ -140,6 +155,11 @@ export const LIMITS = {
   shutdownGraceMs: 5_000,
   /** Acknowledgements of one client that may wait for a commit or the broker before we stop reading from it. */
   acksWaitingMax: 65_535,
+  /** Puts of one client that wait for room in their queues, and their payload bytes, before we stop reading from it. */
+  heldPutsMax: 64,
+  heldPutBytesMax: 1_048_576,
+  /** Last wills that wait for room in their queues; one more is dropped and told. */
+  heldWillsMax: 256,
   /** Topics whose highest granted QoS a client's subscriptions remember. */
   topicCacheMax: 1_000,
   /** A client that is refused may take so long to read why. */

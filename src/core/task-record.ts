@@ -7,11 +7,14 @@ import { type TaskId, taskIdOf } from './topics.js';
 export interface QueueBounds {
   readonly length: number;
   readonly bytes: number;
-  readonly overflow: 'drop_oldest' | 'drop_newest';
+  readonly overflow: 'drop_oldest' | 'drop_newest' | 'block';
   /** An entry that is older is evicted; 0: none is. */
   readonly ttlMs: number;
   /** An entry that was given back after so many hand-outs is dead; 0: none is. */
   readonly maxAttempts: number;
+  readonly storage: 'memory' | 'disk';
+  /** Groups that are there from the start. */
+  readonly groups: readonly { readonly name: string; readonly from: 'first' | 'new' }[];
 }
 
 export interface BackoffPolicy {
@@ -175,6 +178,8 @@ function queueBounds(wire: QueueFieldsWire): QueueBounds {
     overflow: wire.overflow ?? 'drop_oldest',
     ttlMs: wire.ttl_ms ?? 0,
     maxAttempts: wire.max_attempts ?? 0,
+    storage: wire.storage ?? 'memory',
+    groups: (wire.groups ?? []).map(({ name, from = 'first' }) => ({ name, from })),
   };
 }
 
@@ -218,8 +223,17 @@ export function recordToWire(record: TaskRecord): Record<string, unknown> {
 }
 
 /** The bounds of a queue as the wire shows them. */
-export function queueToWire({ length, bytes, overflow, ttlMs, maxAttempts }: QueueBounds): Record<string, unknown> {
-  return { length, bytes, overflow, ttl_ms: ttlMs, max_attempts: maxAttempts };
+export function queueToWire({
+  length,
+  bytes,
+  overflow,
+  ttlMs,
+  maxAttempts,
+  storage,
+  groups,
+}: QueueBounds): Record<string, unknown> {
+  const base = { length, bytes, overflow, ttl_ms: ttlMs, max_attempts: maxAttempts, storage };
+  return groups.length === 0 ? base : { ...base, groups };
 }
 
 /** Two starts of one task mean the same when every field is the same. */

@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { LIMITS } from './limits.js';
 import { exact, milliseconds, oneOf, text, WORD, zeroOrFrom } from './schema-parts.js';
-import { TASK_ID_PATTERN } from './topics.js';
+import { GROUP_PATTERN, TASK_ID_PATTERN } from './topics.js';
 
 /** The shape of a task and of a template, as JSON Schema: validation, types and docs have this one source. Field names
  *  are those of the wire and of the config file. A `description` is what docs/config.md says. */
@@ -38,8 +38,8 @@ const QueueFields = {
     description: 'Most payload bytes the queue holds.',
   }),
   overflow: oneOf(
-    ['drop_oldest', 'drop_newest'],
-    'What a put to a full queue does: evict the oldest entry, or drop the new one. Both are counted and told.',
+    ['drop_oldest', 'drop_newest', 'block'],
+    'What a put to a full queue does: evict the oldest entry, or drop the new one, which is counted and told; or wait for room, without an acknowledgement (at QoS 0 it is dropped).',
     'drop_oldest',
   ),
   ttl_ms: Type.Integer({
@@ -57,7 +57,30 @@ const QueueFields = {
   }),
 };
 
-export const QueueSchema = Type.Partial(exact(QueueFields));
+const QueueStorageFields = {
+  storage: oneOf(
+    ['memory', 'disk'],
+    'Where entries are kept. `disk`: in `data_dir`, flushed before a put is acknowledged, there again after a restart. Default: `disk` for `super-node run` with a `data_dir`, else `memory`.',
+  ),
+  groups: Type.Array(
+    exact({
+      name: Type.String({ pattern: GROUP_PATTERN, description: 'As in a fetch.' }),
+      from: Type.Optional(
+        oneOf(
+          ['first', 'new'],
+          'Where it begins when it is made: at the oldest entry, or with what comes from then on.',
+          'first',
+        ),
+      ),
+    }),
+    {
+      maxItems: LIMITS.groupsMax,
+      description: 'Groups that are there from the start, not from their first use on.',
+    },
+  ),
+};
+
+export const QueueSchema = Type.Partial(exact({ ...QueueFields, ...QueueStorageFields }));
 export type QueueFieldsWire = Static<typeof QueueSchema>;
 
 const BackoffSchema = Type.Partial(

@@ -1,6 +1,6 @@
 import type { TaskId } from '../core/topics.js';
+import type { Entry } from './entry.js';
 import type { Lease } from './lease.js';
-import type { Entry } from './task-queue.js';
 import type { Waiter } from './waiters.js';
 
 /** Entries at a time for one, before the next has his turn. */
@@ -18,6 +18,15 @@ export interface ConsumerOptions {
   failed(error: unknown): void;
 }
 
+/** What whoever consumes has in hand. */
+export interface Consumption {
+  /** Nothing more is pushed until `goOn`; what was pushed still counts. */
+  pause(): void;
+  goOn(): void;
+  /** Nothing more is pushed at all. */
+  end(): void;
+}
+
 interface Source {
   /** Leases the next entries to the group. */
   take(max: number): { readonly entries: readonly Entry[]; readonly lease: Lease };
@@ -32,6 +41,7 @@ export class Consumer implements Waiter {
   readonly #options: ConsumerOptions;
   readonly #source: Source;
   #inFlight = 0;
+  #paused = false;
   #stopped = false;
 
   constructor(options: ConsumerOptions, source: Source) {
@@ -42,7 +52,7 @@ export class Consumer implements Waiter {
   /** Takes a few, if it has room. */
   serve(): boolean {
     const room = this.#options.prefetch - this.#inFlight;
-    if (this.#stopped || room <= 0) return false;
+    if (this.#stopped || this.#paused || room <= 0) return false;
     try {
       const { entries, lease } = this.#source.take(Math.min(room, TURN_ENTRIES));
       for (const entry of entries) this.#push(entry, lease);
@@ -52,6 +62,15 @@ export class Consumer implements Waiter {
       this.#options.failed(error);
       return false;
     }
+  }
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  goOn(): void {
+    this.#paused = false;
+    if (!this.#stopped) this.#source.wake();
   }
 
   /** What was pushed stays with whom it was pushed to until `done`. */

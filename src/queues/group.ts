@@ -4,6 +4,15 @@ import { lowerBound } from './lower-bound.js';
  *  nothing. */
 export type Holder = object;
 
+/** What tells a group from others of its queue. */
+export interface GroupIdentity {
+  /** The smallest that is free; names its marks in the log. */
+  readonly id: number;
+  readonly name: string;
+  /** Its count of the attempts of an entry changed, or went. */
+  marked(seq: number): void;
+}
+
 /** How far one group of takers has got with a queue.
  *
  *      seq   1 2 3 4 5 6 7 8 9
@@ -12,6 +21,7 @@ export type Holder = object;
  *
  *  Which entries are held is the queue's to know. */
 export class Group {
+  readonly id: number;
   readonly name: string;
   /** Entries it lost to the queue's bounds. */
   dropped = 0;
@@ -24,12 +34,23 @@ export class Group {
   readonly #leased = new Map<number, Holder>();
   /** How often it was handed out, of those on lease or returned. */
   readonly #attempts = new Map<number, number>();
+  readonly #marked: (seq: number) => void;
 
   /** @param ahead Entries held from `cursor` on */
-  constructor(name: string, cursor: number, ahead: number) {
+  constructor({ id, name, marked }: GroupIdentity, cursor: number, ahead: number) {
+    this.id = id;
     this.name = name;
+    this.#marked = marked;
     this.#cursor = cursor;
     this.ahead = ahead;
+  }
+
+  /** Gets back what it had before a restart: all that was on lease is returned.
+   *  @param marks Ascending */
+  restore(marks: readonly { readonly seq: number; readonly attempts: number }[], dropped: number): void {
+    this.dropped = dropped;
+    for (const { seq, attempts } of marks) this.#attempts.set(seq, attempts);
+    this.#returned = marks.map(({ seq }) => seq);
   }
 
   /** Entries that could be taken now. */
@@ -59,6 +80,16 @@ export class Group {
     return this.#attempts.get(seq) ?? 0;
   }
 
+  /** Whether it was handed the entry, or got it back, and is not done with it. */
+  has(seq: number): boolean {
+    return this.#attempts.has(seq);
+  }
+
+  /** What it has in that sense. */
+  all(): Iterable<number> {
+    return this.#attempts.keys();
+  }
+
   /** Whether it needs the entry no more. */
   isDone(seq: number): boolean {
     return seq < this.#cursor && !this.#attempts.has(seq);
@@ -82,6 +113,7 @@ export class Group {
     const attempts = this.attempts(seq) + 1;
     this.#attempts.set(seq, attempts);
     this.#leased.set(seq, holder);
+    this.#marked(seq);
     return attempts;
   }
 
@@ -91,8 +123,9 @@ export class Group {
 
   /** It is done with an entry, whatever it was before. */
   finish(seq: number): void {
-    if (this.#leased.delete(seq)) this.#attempts.delete(seq);
-    else if (this.#attempts.delete(seq)) this.#unreturn(seq);
+    if (!this.#attempts.delete(seq)) return;
+    if (!this.#leased.delete(seq)) this.#unreturn(seq);
+    this.#marked(seq);
   }
 
   /** One on lease may be taken again. */
@@ -106,6 +139,7 @@ export class Group {
     if (!this.isDone(seq)) return;
     this.#attempts.set(seq, attempts);
     this.#insert(seq);
+    this.#marked(seq);
   }
 
   /** The queue lost an entry. */

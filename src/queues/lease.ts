@@ -1,5 +1,6 @@
 import type { TaskId } from '../core/topics.js';
-import type { Entry, TaskQueue } from './task-queue.js';
+import type { Entry } from './entry.js';
+import type { TaskQueue } from './task-queue.js';
 
 /** Entries that were taken together by a group. Each is settled or given back once; what was evicted, purged or handed
  *  out again meanwhile is nobody's here any more. */

@@ -1,54 +1,23 @@
-import { mismatch, SuperNodeError } from '../core/errors.js';
-import { LIMITS } from '../core/limits.js';
-import type { Cancel, Clock, Random } from '../core/ports.js';
+import type { Clock, Random } from '../core/ports.js';
 import type { QueueBounds } from '../core/task-record.js';
 import type { TaskId } from '../core/topics.js';
-import { Consumer, type ConsumerOptions } from './consumer.js';
+import { Consumer, type ConsumerOptions, type Consumption } from './consumer.js';
+import type { ByteBudget, Entry } from './entry.js';
+import { Expiries } from './expiries.js';
+import type { Fetched, FetchOptions } from './fetched.js';
+import { type Attempt, type HeldPut, HeldPuts } from './held-puts.js';
 import { Lease } from './lease.js';
+import { Leases, type LeaseWord } from './leases.js';
 import { MemoryLog } from './memory-log.js';
+import { MissingLog } from './missing-log.js';
+import type { OpenedLog, QueueStore } from './queue-store.js';
+import type { Place } from './reading.js';
 import { ReadyQueues } from './ready.js';
 import { takeInOrder } from './take.js';
-import { type Entry, TaskQueue } from './task-queue.js';
+import { TaskQueue } from './task-queue.js';
 import { Waiters } from './waiters.js';
 
 const EPOCH_BYTES = 6;
-const LEASE_ID_BYTES = 12;
-
-export interface FetchOptions {
-  /** Undefined: of all tasks, in order of arrival. */
-  readonly taskId: TaskId | undefined;
-  readonly group: string;
-  readonly max: number;
-  /** Payload bytes; the first entry is not held to it. */
-  readonly maxBytes: number;
-  /** How long an empty queue may keep the answer waiting. Milliseconds, 0: not at all. */
-  readonly waitMs: number;
-  /** How long the taker has to settle what it got. Undefined: `Fetched` ends it. */
-  readonly leaseMs: number | undefined;
-  /** Aborted when the caller is gone: a waiting fetch ends, and takes nothing. */
-  readonly signal: AbortSignal | undefined;
-}
-
-/** Entries on lease. Exactly one of `settle` and `giveBack` has an effect, the first one called. */
-export interface Fetched {
-  readonly entries: readonly Entry[];
-  /** Entries lost to bounds so far: of the group in this epoch, or of all tasks. */
-  readonly dropped: number;
-  /** Entries that the group could take next. */
-  readonly remaining: number;
-  /** Absent in a fetch of all tasks. */
-  readonly epoch: string | undefined;
-  /** The id for `settle` and so on, where `leaseMs` was asked for and something was taken. */
-  readonly leaseId: string | undefined;
-  /** The taker has them. With a `leaseId`: it knows of them, and goes on by that. */
-  settle(): void;
-  giveBack(): void;
-}
-
-/** What an acknowledgement says: settle or return all or some, or have the lease last longer. */
-export type LeaseWord =
-  | { readonly ok: boolean; readonly seqs: readonly number[] | undefined }
-  | { readonly leaseMs: number };
 
 interface Taken {
   readonly entries: readonly Entry[];
@@ -57,9 +26,15 @@ interface Taken {
 
 const NOTHING: Taken = { entries: [], lease: new Lease('nobody') };
 
-interface TimedLease {
-  readonly lease: Lease;
-  readonly cancel: Cancel;
+export interface QueuesOptions {
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Payload bytes of all queues in memory together. A put that passes it evicts from its own queue first. */
+  readonly bytesMax: number;
+  /** The same for those on disk; default: `bytesMax`. */
+  readonly diskBytesMax?: number;
+  /** Entries of this task were evicted because they were too old. */
+  readonly expired?: (taskId: TaskId) => void;
 }
 
 /** All queues of the node, and those who wait for them. */
@@ -71,40 +46,60 @@ export class Queues {
   readonly #ready = new ReadyQueues();
   /** Tasks that got something for those who wait, in this turn. */
   readonly #fed = new Set<TaskId | undefined>();
-  /** Queues that wait for the next entry to be too old. */
-  readonly #expiries = new Map<TaskQueue, Cancel>();
-  readonly #expired: (taskId: TaskId) => void;
-  readonly #leases = new Map<string, TimedLease>();
-  readonly #budget: { bytes: number; readonly bytesMax: number };
+  readonly #expiries: Expiries;
+  readonly #leases: Leases;
+  readonly #budgets: Readonly<Record<QueueBounds['storage'], ByteBudget>>;
+  readonly #held: HeldPuts;
+  #disk: QueueStore | undefined;
   #arrival = 0;
   /** The last read that was asked for has had its turn. */
   #reading: Promise<void> = Promise.resolve();
 
-  /** @param bytesMax Payload bytes of all queues together. A put that passes it evicts from its own queue first.
-   *  @param expired Entries of this task were evicted because they were too old */
-  constructor(clock: Clock, random: Random, bytesMax: number, expired: (taskId: TaskId) => void = () => undefined) {
-    this.#expired = expired;
+  constructor({ clock, random, bytesMax, diskBytesMax = bytesMax, expired = () => undefined }: QueuesOptions) {
+    this.#expiries = new Expiries(clock, expired);
     this.#clock = clock;
     this.#random = random;
-    this.#budget = { bytes: 0, bytesMax };
+    this.#budgets = { memory: { bytes: 0, bytesMax }, disk: { bytes: 0, bytesMax: diskBytesMax } };
+    this.#held = new HeldPuts(clock, Object.values(this.#budgets));
+    this.#leases = new Leases(clock, random, (lease, seqs) => this.#giveBack(lease, seqs));
+  }
+
+  /** From now on there is a disk. Queues that are to be on it and could not be opened without it are what they were when
+   *  they were written last. */
+  useDisk(disk: QueueStore): void {
+    // Without one, these alone take nothing.
+    this.#disk = disk;
+    this.#arrival = Math.max(this.#arrival, disk.lastArrival);
+    for (const [taskId, queue] of this.#queues) {
+      if (queue.isWritable) continue;
+      this.#forget(queue);
+      this.open(taskId, queue.bounds).accepting = queue.accepting;
+    }
+    this.#held.serveSoon();
+  }
+
+  /** Tasks whose queues an earlier run left on the disk and nobody has opened yet. */
+  get storedTaskIds(): readonly TaskId[] {
+    return this.#disk?.taskIds() ?? [];
   }
 
   /** Payload bytes held by all queues. */
   get bytes(): number {
-    return this.#budget.bytes;
+    return this.#budgets.memory.bytes + this.#budgets.disk.bytes;
   }
 
-  /** The task's queue with these bounds; made new, with a new epoch, when there is none. */
+  /** The task's queue with these bounds: as an earlier run left it, or made new, with a new epoch. Until there is a disk
+   *  one that is to be on it takes nothing and has nothing. */
   open(taskId: TaskId, bounds: QueueBounds): TaskQueue {
     const known = this.#queues.get(taskId);
-    if (known) {
-      known.bounds = bounds;
-      this.#expire(known);
-      return known;
-    }
-    const queue = new TaskQueue(taskId, this.#random.secret(EPOCH_BYTES), bounds, this.#budget, new MemoryLog());
+    if (known) known.bounds = bounds;
+    const queue = known ?? this.#newQueue(taskId, bounds);
     this.#queues.set(taskId, queue);
+    for (const { name, from } of bounds.groups) queue.define(name, from);
     this.#ready.fed(queue);
+    this.#expiries.look(queue);
+    // A change of its bounds may be room.
+    this.#held.serveSoon();
     return queue;
   }
 
@@ -117,21 +112,33 @@ export class Queues {
     const queue = this.#queues.get(taskId);
     if (queue === undefined) return;
     queue.purge();
-    this.#expiries.get(queue)?.();
-    this.#expiries.delete(queue);
-    this.#ready.dropped(queue);
-    this.#queues.delete(taskId);
+    this.#disk?.drop(taskId);
+    this.#forget(queue);
     this.#waiters.taskGone(taskId);
   }
 
-  /** Adds an entry to a queue of ours. False: dropped by policy, and counted. */
-  put(queue: TaskQueue, payload: Uint8Array, topic?: string): boolean {
-    const time = { wallMs: this.#clock.wallNow(), nowMs: this.#clock.now(), arrival: ++this.#arrival };
-    const stored = queue.put(payload, time, topic);
-    if (stored && queue.bounds.ttlMs > 0 && !this.#expiries.has(queue)) this.#expire(queue);
-    if (stored) this.#ready.fed(queue);
-    if (stored && this.#waiters.size > 0) this.#serveSoon(queue.taskId);
-    return stored;
+  /** Adds an entry to a queue of ours. A promise: it is in it when that is settled; others that were put meanwhile share
+   *  it. `dropped`: by policy, and counted. `full`: it is not taken, and may be held. */
+  put(queue: TaskQueue, payload: Uint8Array, topic?: string): Attempt {
+    return this.#held.has(queue.taskId) ? 'full' : this.#attempt(queue, payload, topic);
+  }
+
+  /** Has a put wait in line until there is room for it. A queue that is gone by then takes it as dropped.
+   *  @param payload Is kept, and must stay as it is
+   *  @param taken It is in the queue, though perhaps not on the disk */
+  hold(taskId: TaskId, payload: Uint8Array, topic: string | undefined, taken: () => void): HeldPut {
+    return this.#held.hold(taskId, () => {
+      const queue = this.#queues.get(taskId);
+      if (queue === undefined) return 'dropped';
+      const outcome = this.#attempt(queue, payload, topic);
+      if (outcome === undefined || typeof outcome === 'object') taken();
+      return outcome;
+    });
+  }
+
+  /** What waits for room is tried again: a task takes no more, or the disk can be written. */
+  retryHeld(): void {
+    this.#held.serveSoon();
   }
 
   /** Takes entries on lease, or waits for the first one. An empty list is an answer.
@@ -174,10 +181,10 @@ export class Queues {
     });
   }
 
-  /** Gives entries to a consumer as they come, until it is cancelled; what it has by then it keeps until it said of each
+  /** Gives entries to a consumer as they come, until it is ended; what it has by then it keeps until it said of each
    *  whether it arrived. Consumers of one group take turns.
    *  @throws SuperNodeError SN_ERR_LIMIT: one group too many */
-  consume(options: ConsumerOptions): Cancel {
+  consume(options: ConsumerOptions): Consumption {
     const { taskId, group } = options;
     for (const queue of this.#sources(taskId)) if (taskId !== undefined || queue.mayHave(group)) queue.group(group);
     const consumer = new Consumer(options, {
@@ -185,40 +192,25 @@ export class Queues {
       wake: () => this.#serveSoon(taskId),
       cameBack: (id) => this.#cameBack([id]),
     });
-    const end = this.#waiters.add(taskId, consumer);
+    const leave = this.#waiters.add(taskId, consumer);
     this.#serveSoon(taskId);
-    return () => {
-      consumer.giveUp();
-      end();
+    return {
+      pause: () => consumer.pause(),
+      goOn: () => consumer.goOn(),
+      end: () => {
+        consumer.giveUp();
+        leave();
+      },
     };
   }
 
   /** Settles or returns what is on a lease, or has it last `leaseMs` from now.
-   *  @returns For how many entries
-   *  @throws SuperNodeError SN_ERR_LEASE_UNKNOWN: it ended, by itself or because all its entries are gone;
-   *  SN_ERR_REQUEST: `seqs` of a lease on several tasks */
-  acknowledge(leaseId: string, word: LeaseWord): number {
-    const timed = this.#leases.get(leaseId);
-    if (timed === undefined) throw leaseUnknown(leaseId);
-    const { lease } = timed;
-    if ('leaseMs' in word) {
-      const { living } = lease;
-      this.#forgetLease(leaseId);
-      if (living === 0) throw leaseUnknown(leaseId);
-      this.#keepFor(word.leaseMs, leaseId, lease);
-      return living;
-    }
-    const { ok, seqs } = word;
-    if (seqs !== undefined && lease.taskIds.length > 1) {
-      throw mismatch('SN_ERR_REQUEST', 'seqs', 'none for a lease on entries of several tasks', seqs);
-    }
-    if (seqs !== undefined && !lease.hasSome(seqs)) {
-      throw mismatch('SN_ERR_REQUEST', 'seqs', 'some that are still on this lease', seqs);
-    }
-    const ended = ok ? lease.end('settle', seqs) : this.#giveBack(lease, seqs);
-    if (lease.size === 0) this.#forgetLease(leaseId);
-    if (ended === 0) throw leaseUnknown(leaseId);
-    return ended;
+   *  @returns For how many entries, once that is flushed
+   *  @throws SuperNodeError SN_ERR_LEASE_UNKNOWN, SN_ERR_REQUEST: as `Leases.acknowledge` */
+  async acknowledge(leaseId: string, word: LeaseWord): Promise<number> {
+    const { count, taskIds } = this.#leases.acknowledge(leaseId, word);
+    await Promise.all(taskIds.map((taskId) => this.#queues.get(taskId)?.whenFlushed()));
+    return count;
   }
 
   /** Entries of a task from a place on, without taking them: no lease, no group. One read a turn, since the same entries
@@ -226,7 +218,7 @@ export class Queues {
    *  @param signal Aborted when the caller is gone: it then gets nothing */
   async read(
     taskId: TaskId,
-    from: { seq: number } | { tsMs: number },
+    from: Place,
     max: number,
     bytesMax: number,
     signal?: AbortSignal,
@@ -240,33 +232,83 @@ export class Queues {
     return queue?.readFrom(from, max, bytesMax) ?? [];
   }
 
-  /** Empties a queue, or its dead alone. @returns How many entries left it */
-  purge(taskId: TaskId, which: 'all' | 'dead'): number {
-    return this.#queues.get(taskId)?.purge(which) ?? 0;
-  }
-
-  /** Gives the dead entries of a task back to where they came from. @returns How many */
-  requeue(taskId: TaskId): number {
-    const count = this.#queues.get(taskId)?.requeue() ?? 0;
-    if (count > 0) this.#cameBack([taskId]);
+  /** Empties a queue, or its dead alone. @returns How many entries left it, once that is flushed */
+  async purge(taskId: TaskId, which: 'all' | 'dead'): Promise<number> {
+    const queue = this.#queues.get(taskId);
+    const count = queue?.purge(which) ?? 0;
+    await queue?.whenFlushed();
     return count;
   }
 
-  /** Forgets how far a group of a task has got. False: there is no such group. */
-  removeGroup(taskId: TaskId, name: string): boolean {
+  /** Gives the dead entries of a task back to where they came from. @returns How many, once that is flushed */
+  async requeue(taskId: TaskId): Promise<number> {
+    const queue = this.#queues.get(taskId);
+    const count = queue?.requeue() ?? 0;
+    if (count > 0) this.#cameBack([taskId]);
+    await queue?.whenFlushed();
+    return count;
+  }
+
+  /** Forgets how far a group of a task has got; resolves once that is flushed. False: there is no such group. */
+  async removeGroup(taskId: TaskId, name: string): Promise<boolean> {
     const queue = this.#queues.get(taskId);
     if (!queue?.removeGroup(name)) return false;
     // The default group may have come back instead, with all that is held.
     this.#ready.fed(queue);
+    await queue.whenFlushed();
     return true;
+  }
+
+  /** Settles when what was dropped is gone for good. Undefined: it is. */
+  whenFlushed(): Promise<void> | undefined {
+    return this.#disk?.whenFlushed();
   }
 
   /** Answers all who wait, with nothing: the node is closing. */
   close(): void {
     this.#waiters.giveUp();
-    for (const leaseId of [...this.#leases.keys()]) this.#forgetLease(leaseId);
-    for (const cancel of this.#expiries.values()) cancel();
+    this.#leases.clear();
     this.#expiries.clear();
+  }
+
+  #newQueue(taskId: TaskId, bounds: QueueBounds): TaskQueue {
+    const { log, stored } = this.#openLog(taskId, bounds);
+    return new TaskQueue({
+      taskId,
+      bounds,
+      budget: this.#budgets[bounds.storage],
+      log,
+      origin: stored ?? { epoch: this.#random.secret(EPOCH_BYTES) },
+      shown: (queue) => this.#shown(queue),
+    });
+  }
+
+  #openLog(taskId: TaskId, { storage }: QueueBounds): OpenedLog {
+    if (storage === 'memory') return { log: new MemoryLog(), stored: undefined };
+    return this.#disk?.open(taskId) ?? { log: new MissingLog(), stored: undefined };
+  }
+
+  #forget(queue: TaskQueue): void {
+    this.#expiries.forget(queue);
+    this.#ready.dropped(queue);
+    this.#queues.delete(queue.taskId);
+  }
+
+  #attempt(queue: TaskQueue, payload: Uint8Array, topic: string | undefined): Attempt {
+    const time = { wallMs: this.#clock.wallNow(), nowMs: this.#clock.now(), arrival: ++this.#arrival };
+    const result = queue.put(payload, time, topic);
+    if (result !== 'stored') return result;
+    this.#expiries.fed(queue);
+    const flushed = queue.whenFlushed();
+    if (flushed === undefined) this.#shown(queue);
+    return flushed;
+  }
+
+  /** Entries that were put may be taken. */
+  #shown(queue: TaskQueue): void {
+    if (this.#queues.get(queue.taskId) !== queue) return;
+    this.#ready.fed(queue);
+    if (this.#waiters.size > 0) this.#serveSoon(queue.taskId);
   }
 
   /** At the end of the turn, so that entries that came together go out together. */
@@ -289,9 +331,7 @@ export class Queues {
 
   /** @throws SuperNodeError SN_ERR_LIMIT */
   #take({ taskId, group, max, maxBytes, leaseMs }: FetchOptions): Taken {
-    if (leaseMs !== undefined && this.#leases.size >= LIMITS.leasesMax && !this.#pruneLeases()) {
-      throw new SuperNodeError('SN_ERR_LIMIT', `lease: expected at most ${LIMITS.leasesMax} of the node, got one more`);
-    }
+    if (leaseMs !== undefined) this.#leases.assertRoom();
     return this.#lease(taskId, group, max, maxBytes);
   }
 
@@ -307,7 +347,7 @@ export class Queues {
   }
 
   #fetched({ taskId, group, leaseMs }: FetchOptions, { entries, lease }: Taken): Fetched {
-    const leaseId = entries.length > 0 && leaseMs !== undefined ? this.#timed(lease, leaseMs) : undefined;
+    const leaseId = entries.length > 0 && leaseMs !== undefined ? this.#leases.keep(lease, leaseMs) : undefined;
     const sources = this.#sources(taskId);
     // One that was removed meanwhile is not made anew by who only waited.
     const groups = sources.flatMap((queue) => queue.find(group) ?? []);
@@ -322,7 +362,7 @@ export class Queues {
       },
       giveBack: () => {
         this.#giveBack(lease);
-        if (leaseId !== undefined) this.#forgetLease(leaseId);
+        if (leaseId !== undefined) this.#leases.forget(leaseId);
       },
     };
   }
@@ -330,32 +370,6 @@ export class Queues {
   /** One that has no room for another group is passed over: it must not stop who takes of all. */
   #allReady(group: string): TaskQueue[] {
     return [...this.#ready.of(group, this.#queues.values())].filter((queue) => queue.mayHave(group));
-  }
-
-  #timed(lease: Lease, leaseMs: number): string {
-    const leaseId = this.#random.secret(LEASE_ID_BYTES);
-    this.#keepFor(leaseMs, leaseId, lease);
-    return leaseId;
-  }
-
-  /** When its time is over, what was not settled is the next again. */
-  #keepFor(leaseMs: number, leaseId: string, lease: Lease): void {
-    const cancel = this.#clock.after(leaseMs, () => {
-      this.#leases.delete(leaseId);
-      this.#giveBack(lease);
-    });
-    this.#leases.set(leaseId, { lease, cancel });
-  }
-
-  /** Forgets leases of which nothing is left. Whether there is room then. */
-  #pruneLeases(): boolean {
-    for (const [leaseId, { lease }] of [...this.#leases]) if (lease.living === 0) this.#forgetLease(leaseId);
-    return this.#leases.size < LIMITS.leasesMax;
-  }
-
-  #forgetLease(leaseId: string): void {
-    this.#leases.get(leaseId)?.cancel();
-    this.#leases.delete(leaseId);
   }
 
   /** @returns For how many entries */
@@ -374,23 +388,4 @@ export class Queues {
       if (this.#waiters.size > 0) this.#serveSoon(taskId);
     }
   }
-
-  /** Evicts what is too old now, and again when the next one is. */
-  #expire(queue: TaskQueue): void {
-    this.#expiries.get(queue)?.();
-    this.#expiries.delete(queue);
-    const nowMs = this.#clock.now();
-    const { dropped } = queue;
-    const nextMs = queue.expire(nowMs);
-    if (queue.dropped > dropped) this.#expired(queue.taskId);
-    if (nextMs !== undefined)
-      this.#expiries.set(
-        queue,
-        this.#clock.after(nextMs - nowMs, () => this.#expire(queue)),
-      );
-  }
-}
-
-function leaseUnknown(leaseId: string): SuperNodeError {
-  return mismatch('SN_ERR_LEASE_UNKNOWN', 'lease', 'one that has not ended', leaseId);
 }

@@ -1,6 +1,7 @@
+import type { Entry } from './entry.js';
 import type { Holder } from './group.js';
 import { lowerBound } from './lower-bound.js';
-import type { Entry, TaskQueue } from './task-queue.js';
+import type { TaskQueue } from './task-queue.js';
 
 /** The next entry of one queue for a group. */
 interface Head {

@@ -1,42 +1,28 @@
-import { mismatch } from '../core/errors.js';
-import { LIMITS } from '../core/limits.js';
 import type { QueueBounds } from '../core/task-record.js';
 import { DEAD_GROUP, DEFAULT_GROUP, type TaskId } from '../core/topics.js';
-import type { EntryLog, LoggedEntry } from './entry-log.js';
-import { Group, type Holder } from './group.js';
-import { lowerBound } from './lower-bound.js';
+import { Dead } from './dead.js';
+import type { ByteBudget, Entry, PutResult, PutTime } from './entry.js';
+import type { DeadMark, EntryLog, LoggedEntry, LoggedQueue, Mark, QueueState, StoredQueue } from './entry-log.js';
+import type { Group, Holder } from './group.js';
+import { Groups } from './groups.js';
+import { held, type Place, readLog } from './reading.js';
 
-/** One datum of a task, as it is handed out. `seq` counts from 1 within the queue's epoch, `tsMs` is wall time and never
- *  falls within a queue, `attempts` is 1 at the first hand-out and 0 for one that was only read. */
-export interface Entry {
+export interface TaskQueueOptions {
   readonly taskId: TaskId;
-  readonly seq: number;
-  readonly tsMs: number;
-  readonly payload: Uint8Array;
-  readonly topic: string | undefined;
-  readonly attempts: number;
-}
-
-/** Bytes that several queues share. */
-export interface ByteBudget {
-  bytes: number;
-  readonly bytesMax: number;
-}
-
-/** When something is put. */
-export interface PutTime {
-  readonly wallMs: number;
-  readonly nowMs: number;
-  /** Counts over all queues of the node. */
-  readonly arrival: number;
+  readonly bounds: QueueBounds;
+  readonly budget: ByteBudget;
+  readonly log: EntryLog;
+  /** A new one, or what it was before the node was started. */
+  readonly origin: { readonly epoch: string } | StoredQueue;
+  /** Entries that were put before may be handed out now. */
+  readonly shown: (queue: TaskQueue) => void;
 }
 
 /** A bounded queue: its bounds, and who has got how far with it. The entries themselves are in a log.
  *
- *  Every active group sees every entry, and an entry leaves when all of them are done with it, or a bound evicts it. The
- *  default group is active while there is no other, or once it was used; a named one from its first use. What was given
- *  back too often goes over to the group `$dead`, which is done with everything else. */
-export class TaskQueue {
+ *  Every active group sees every entry, and an entry leaves when all of them are done with it, or a bound evicts it. What
+ *  was given back too often goes over to the group `$dead`. */
+export class TaskQueue implements LoggedQueue {
   readonly taskId: TaskId;
   readonly epoch: string;
   /** A change holds from the next put on. */
@@ -50,23 +36,35 @@ export class TaskQueue {
 
   readonly #log: EntryLog;
   readonly #budget: ByteBudget;
-  readonly #groups = new Map<string, Group>();
-  readonly #dead = new Group(DEAD_GROUP, Number.POSITIVE_INFINITY, 0);
-  /** From which groups a dead entry came. */
-  readonly #diedIn = new Map<number, Set<string>>();
-  #isDefaultUsed = false;
+  readonly #groups: Groups;
+  readonly #dead: Dead;
+  readonly #shown: (queue: TaskQueue) => void;
   #length = 0;
   #bytes = 0;
   #seq = 0;
+  /** Newer entries wait for their flush: nobody may see them, for their `seq` could come again after a crash. */
+  #shownSeq = 0;
+  /** The newest that was lost before it was shown. */
+  #lostSeq = 0;
   #lastTsMs = 0;
+  #lastArrival = 0;
 
-  constructor(taskId: TaskId, epoch: string, bounds: QueueBounds, budget: ByteBudget, log: EntryLog) {
+  constructor({ taskId, bounds, budget, log, origin, shown }: TaskQueueOptions) {
     this.taskId = taskId;
-    this.epoch = epoch;
     this.bounds = bounds;
     this.#budget = budget;
     this.#log = log;
-    this.#groups.set(DEFAULT_GROUP, new Group(DEFAULT_GROUP, 1, 0));
+    this.#shown = shown;
+    this.#groups = new Groups(taskId, log);
+    this.#dead = new Dead(log);
+    log.attach(this);
+    if ('state' in origin) {
+      this.epoch = origin.state.epoch;
+      this.#restore(origin);
+    } else {
+      this.epoch = origin.epoch;
+      this.#groups.create(DEFAULT_GROUP, 1, 0);
+    }
   }
 
   /** Entries held, those on lease and the dead included. */
@@ -85,63 +83,89 @@ export class TaskQueue {
   get seq(): number {
     return this.#seq;
   }
+  /** False: nothing can be put now, whatever its policy says. */
+  get isWritable(): boolean {
+    return this.#log.isWritable;
+  }
   /** Entries that were given back too often. */
   get deadLength(): number {
-    return this.#dead.readyLength + this.#dead.leasedLength;
+    return this.#dead.length;
   }
 
-  /** Adds an entry; the bytes are copied. False: dropped by the queue's own policy, and counted. */
-  put(payload: Uint8Array, { wallMs, nowMs, arrival }: PutTime, topic: string | undefined): boolean {
+  /** Adds an entry; the bytes are copied. `dropped`: by the queue's own policy, and counted. */
+  put(payload: Uint8Array, { wallMs, nowMs, arrival }: PutTime, topic: string | undefined): PutResult {
     if (!this.accepting) {
       this.discarded += 1;
-      return false;
+      this.#log.changed('lazily');
+      return 'dropped';
     }
+    if (!this.#log.isWritable) return 'full';
     this.expire(nowMs);
     const bytes = payload.length + (topic === undefined ? 0 : Buffer.byteLength(topic));
     if (!this.#makeRoom(bytes)) {
-      this.dropped += 1;
-      for (const group of this.#groups.values()) group.dropped += 1;
-      return false;
+      if (this.bounds.overflow === 'block' && bytes <= this.bounds.bytes && bytes <= this.#budget.bytesMax)
+        return 'full';
+      this.refuse();
+      return 'dropped';
     }
     this.#lastTsMs = Math.max(this.#lastTsMs, wallMs);
+    this.#lastArrival = arrival;
     this.#seq += 1;
     this.#log.append({ seq: this.#seq, tsMs: this.#lastTsMs, arrival, putMs: nowMs, payload, topic });
     this.#length += 1;
     this.#bytes += bytes;
     this.#budget.bytes += bytes;
-    for (const group of this.#groups.values()) group.ahead += 1;
-    return true;
+    if (this.#log.flushedSeq >= this.#seq) this.#show();
+    return 'stored';
+  }
+
+  /** A put is dropped, and counted as one that the queue had no room for. */
+  refuse(): void {
+    this.dropped += 1;
+    for (const group of this.#groups) group.dropped += 1;
+    this.#log.changed('soon');
+  }
+
+  /** Settles when all that was done so far is flushed. Undefined: it is. */
+  whenFlushed(): Promise<void> | undefined {
+    return this.#log.whenFlushed();
   }
 
   /** The group of this name, made where there is none.
    *  @throws SuperNodeError SN_ERR_LIMIT */
   group(name: string): Group {
-    if (name === DEAD_GROUP) return this.#dead;
-    if (name === DEFAULT_GROUP) this.#isDefaultUsed = true;
-    return this.#groups.get(name) ?? this.#newGroup(name);
+    if (name === DEAD_GROUP) return this.#dead.group;
+    this.#groups.used(name);
+    return this.#groups.get(name) ?? this.#newGroup(name, 'first');
+  }
+
+  /** Makes sure that a group is there.
+   *  @param from Where a new one begins: at the oldest entry, or with what comes from now on
+   *  @throws SuperNodeError SN_ERR_LIMIT */
+  define(name: string, from: 'first' | 'new'): void {
+    if (this.#groups.get(name) === undefined) this.#newGroup(name, from);
   }
 
   /** The group of this name, if it is active, or the dead. */
   find(name: string): Group | undefined {
-    return name === DEAD_GROUP ? this.#dead : this.#groups.get(name);
+    return name === DEAD_GROUP ? this.#dead.group : this.#groups.get(name);
   }
 
   /** Whether there is such a group, or could be. */
   mayHave(name: string): boolean {
-    return this.find(name) !== undefined || this.#hasRoomFor(name);
+    return this.find(name) !== undefined || this.#groups.hasRoomFor(name);
   }
 
   /** Those that are active, without the dead. */
   groups(): readonly Group[] {
-    return [...this.#groups.values()];
+    return [...this.#groups];
   }
 
   /** Forgets how far a group has got; what only it still needed leaves. False: there is no such group. */
   removeGroup(name: string): boolean {
-    if (!this.#groups.delete(name)) return false;
-    if (name === DEFAULT_GROUP) this.#isDefaultUsed = false;
-    if (this.#groups.size === 0) this.#newGroup(DEFAULT_GROUP);
-    for (const seq of this.#held()) this.#leaveIfDone(seq);
+    if (!this.#groups.remove(name)) return false;
+    if (this.#groups.size === 0) this.#newGroup(DEFAULT_GROUP, 'first');
+    for (const seq of held(this.#log)) this.#leaveIfDone(seq);
     return true;
   }
 
@@ -166,6 +190,7 @@ export class TaskQueue {
   /** Leases what `next` gave to a holder. */
   take(group: Group, seq: number, holder: Holder): Entry | undefined {
     const logged = this.#log.read(seq);
+    if (logged !== undefined) this.#log.changed('lazily');
     return logged && this.#entryOf(logged, group.take(seq, holder));
   }
 
@@ -174,8 +199,9 @@ export class TaskQueue {
     const group = this.find(name);
     if (!group?.isHeldBy(seq, holder)) return false;
     group.finish(seq);
-    if (group === this.#dead) this.#diedIn.delete(seq);
+    if (group === this.#dead.group) this.#dead.forget(seq);
     this.#leaveIfDone(seq);
+    this.#log.changed('soon');
     return true;
   }
 
@@ -185,13 +211,13 @@ export class TaskQueue {
     if (!group?.isHeldBy(seq, holder)) return false;
     const { maxAttempts } = this.bounds;
     const attempts = group.attempts(seq);
-    if (group === this.#dead || maxAttempts === 0 || attempts < maxAttempts) {
+    if (group === this.#dead.group || maxAttempts === 0 || attempts < maxAttempts) {
       group.giveBack(seq);
       return true;
     }
     group.finish(seq);
-    this.#dead.add(seq, attempts);
-    this.#diedIn.set(seq, (this.#diedIn.get(seq) ?? new Set()).add(name));
+    this.#dead.add(seq, attempts, name);
+    this.#log.changed('soon');
     return true;
   }
 
@@ -199,12 +225,13 @@ export class TaskQueue {
    *  none of those is left.
    *  @returns How many */
   requeue(): number {
-    const dead = this.#dead.allReturned();
+    const dead = this.#dead.group.allReturned();
     for (const seq of dead) {
-      const living = [...(this.#diedIn.get(seq) ?? [])].flatMap((name) => this.#groups.get(name) ?? []);
-      for (const group of living.length > 0 ? living : this.#groups.values()) group.add(seq, 0);
-      this.#forgetDead(seq);
+      const living = [...this.#dead.diedIn(seq)].flatMap((name) => this.#groups.get(name) ?? []);
+      for (const group of living.length > 0 ? living : this.#groups) group.add(seq, 0);
+      this.#dead.forget(seq);
     }
+    if (dead.length > 0) this.#log.changed('soon');
     return dead.length;
   }
 
@@ -212,28 +239,20 @@ export class TaskQueue {
    *  @returns How many */
   purge(which: 'all' | 'dead' = 'all'): number {
     if (which === 'all') return this.#clear();
-    const dead = [...this.#diedIn.keys()];
+    const dead = this.#dead.all();
     for (const seq of dead) {
-      this.#forgetDead(seq);
+      this.#dead.forget(seq);
       this.#leaveIfDone(seq);
     }
+    if (dead.length > 0) this.#log.changed('soon');
     return dead.length;
   }
 
   /** Entries from a place on, without taking them.
    *  @param bytesMax The first entry is not held to it */
-  readFrom(from: { readonly seq: number } | { readonly tsMs: number }, max: number, bytesMax: number): Entry[] {
-    const entries: Entry[] = [];
-    let bytes = 0;
-    for (const seq of this.#held('seq' in from ? from.seq : this.#firstSince(from.tsMs))) {
-      const logged = this.#log.read(seq);
-      if (logged === undefined) break;
-      bytes += this.#log.bytes(seq);
-      if (entries.length > 0 && bytes > bytesMax) break;
-      entries.push(this.#entryOf(logged, 0));
-      if (entries.length === max) break;
-    }
-    return entries;
+  readFrom(from: Place, max: number, bytesMax: number): Entry[] {
+    const read = readLog(this.#log, from, { max, bytesMax, seqMax: this.#shownSeq });
+    return read.map((logged) => this.#entryOf(logged, 0));
   }
 
   /** Evicts what is older than `ttlMs`.
@@ -250,13 +269,70 @@ export class TaskQueue {
     }
   }
 
+  /** After a restart all that is flushed can be handed out, so what waits for its flush counts as ahead. */
+  state(): QueueState {
+    return {
+      epoch: this.epoch,
+      seq: this.#seq,
+      lastTsMs: this.#lastTsMs,
+      lastArrival: this.#lastArrival,
+      length: this.#length,
+      bytes: this.#bytes,
+      dropped: this.dropped,
+      discarded: this.discarded,
+      isDefaultUsed: this.#groups.isDefaultUsed,
+      groups: this.#groups.states(this.#hiddenLength()),
+    };
+  }
+
+  marksIn(groupId: number, from: number, to: number): readonly Mark[] {
+    return this.#groups.marksIn(groupId, from, to);
+  }
+
+  deadMark(seq: number): DeadMark | undefined {
+    return this.#dead.mark(seq);
+  }
+
+  flushed(): void {
+    if (this.#show()) this.#shown(this);
+  }
+
+  #restore({ state, marks, dead }: StoredQueue): void {
+    this.#seq = state.seq;
+    this.#shownSeq = state.seq;
+    this.#lastTsMs = state.lastTsMs;
+    this.#lastArrival = state.lastArrival;
+    this.#length = state.length;
+    this.#bytes = state.bytes;
+    this.#budget.bytes += state.bytes;
+    this.dropped = state.dropped;
+    this.discarded = state.discarded;
+    this.#groups.restore(state.groups, marks, state.isDefaultUsed);
+    this.#dead.restore(dead);
+  }
+
+  /** Lets all see what is flushed. Whether there is more to see than before. */
+  #show(): boolean {
+    const first = Math.max(this.#shownSeq, this.#lostSeq);
+    this.#shownSeq = Math.min(this.#seq, this.#log.flushedSeq);
+    const more = this.#shownSeq - first;
+    if (more <= 0) return false;
+    for (const group of this.#groups) group.ahead += more;
+    return true;
+  }
+
+  /** Entries held that nobody may see yet: what is evicted of them is the oldest. */
+  #hiddenLength(): number {
+    return this.#seq - Math.max(this.#shownSeq, this.#lostSeq);
+  }
+
   /** Room for an entry of so many bytes, by the queue's policy. False: there is none. */
   #makeRoom(bytes: number): boolean {
     const ofOthers = this.#budget.bytes - this.#bytes;
     // Where it can never fit, nothing is evicted for it.
     if (bytes > this.bounds.bytes || ofOthers + bytes > this.#budget.bytesMax) return false;
     while (!this.#hasRoom(bytes)) {
-      if (this.bounds.overflow === 'drop_newest') return false;
+      if (this.bounds.overflow !== 'drop_oldest') return false;
       const oldest = this.#log.next(1);
       if (oldest === undefined) return false;
       this.#evict(oldest);
@@ -273,41 +349,33 @@ export class TaskQueue {
   }
 
   #evict(seq: number): void {
-    for (const group of this.#groups.values()) group.lose(seq);
-    this.#forgetDead(seq);
+    const isShown = seq <= this.#shownSeq;
+    if (!isShown) this.#lostSeq = seq;
+    for (const group of this.#groups) {
+      if (isShown) group.lose(seq);
+      else group.dropped += 1;
+    }
+    this.#dead.forget(seq);
     this.dropped += 1;
     this.#leave(seq);
   }
 
   #clear(): number {
-    const { length } = this;
-    for (const group of this.#groups.values()) group.clear(this.#seq + 1);
-    this.#dead.clear(0);
-    this.#diedIn.clear();
-    this.#log.clear();
-    this.#budget.bytes -= this.#bytes;
+    const { length, bytes } = this;
+    for (const group of this.#groups) group.clear(this.#seq + 1);
+    this.#dead.clear();
+    this.#lostSeq = this.#seq;
     this.#bytes = 0;
     this.#length = 0;
+    this.#log.clear();
+    this.#budget.bytes -= bytes;
+    this.#budget.freed?.();
     return length;
   }
 
-  /** The first `seq` held that is not older: `tsMs` never falls. */
-  #firstSince(tsMs: number): number {
-    return lowerBound(1, this.#seq + 1, (at) => {
-      const seq = this.#log.next(at);
-      const entry = seq === undefined ? undefined : this.#log.read(seq);
-      return entry !== undefined && entry.tsMs < tsMs;
-    });
-  }
-
-  #forgetDead(seq: number): void {
-    this.#dead.finish(seq);
-    this.#diedIn.delete(seq);
-  }
-
   #leaveIfDone(seq: number): void {
-    if (!this.#dead.isDone(seq)) return;
-    for (const group of this.#groups.values()) if (!group.isDone(seq)) return;
+    if (!this.#dead.group.isDone(seq)) return;
+    for (const group of this.#groups) if (!group.isDone(seq)) return;
     this.#leave(seq);
   }
 
@@ -317,27 +385,14 @@ export class TaskQueue {
     this.#length -= 1;
     this.#bytes -= bytes;
     this.#budget.bytes -= bytes;
+    this.#budget.freed?.();
   }
 
-  /** It begins with the oldest entry that is held. */
-  #newGroup(name: string): Group {
-    if (!this.#hasRoomFor(name)) {
-      throw mismatch('SN_ERR_LIMIT', 'group', `at most ${LIMITS.groupsMax} of ${this.taskId}`, name);
-    }
-    const group = new Group(name, 1, this.#length);
-    this.#groups.set(name, group);
-    // Until then it stood for whoever would come.
-    if (name !== DEFAULT_GROUP && !this.#isDefaultUsed) this.#groups.delete(DEFAULT_GROUP);
-    return group;
-  }
-
-  /** The default group always has its place. */
-  #hasRoomFor(name: string): boolean {
-    return name === DEFAULT_GROUP || this.#groups.size - Number(this.#groups.has(DEFAULT_GROUP)) < LIMITS.groupsMax;
-  }
-
-  *#held(from = 1): Iterable<number> {
-    for (let seq = this.#log.next(from); seq !== undefined; seq = this.#log.next(seq + 1)) yield seq;
+  /** @throws SuperNodeError SN_ERR_LIMIT */
+  #newGroup(name: string, from: 'first' | 'new'): Group {
+    return from === 'first'
+      ? this.#groups.create(name, 1, this.#length - this.#hiddenLength())
+      : this.#groups.create(name, this.#shownSeq + 1, 0);
   }
 
   #entryOf({ seq, tsMs, payload, topic }: LoggedEntry, attempts: number): Entry {

@@ -66,13 +66,13 @@ const HANDLERS: Handlers = {
     return { lines: ports.logs.tail(known(task_id, ports.tasks), lines).map(lineToWire) };
   },
   async purge({ task_id, group }, { ports: { tasks, queues } }) {
-    return { purged: queues.purge(known(task_id, tasks), group === undefined ? 'all' : 'dead') };
+    return { purged: await queues.purge(known(task_id, tasks), group === undefined ? 'all' : 'dead') };
   },
   async requeue({ task_id }, { ports: { tasks, queues } }) {
-    return { requeued: queues.requeue(known(task_id, tasks)) };
+    return { requeued: await queues.requeue(known(task_id, tasks)) };
   },
   async remove_group({ task_id, group }, { ports: { tasks, queues } }) {
-    if (!queues.removeGroup(known(task_id, tasks), group)) {
+    if (!(await queues.removeGroup(known(task_id, tasks), group))) {
       throw mismatch('SN_ERR_GROUP_UNKNOWN', 'group', `an active group of ${task_id}`, group);
     }
     return { task_id, group };

@@ -56,13 +56,13 @@ interface QueueAccess {
   acknowledge(
     leaseId: string,
     word: { ok: boolean; seqs: readonly number[] | undefined } | { leaseMs: number },
-  ): number;
+  ): Promise<number>;
   /** @returns How many entries left */
-  purge(taskId: TaskId, which: 'all' | 'dead'): number;
+  purge(taskId: TaskId, which: 'all' | 'dead'): Promise<number>;
   /** @returns How many entries came back from the dead */
-  requeue(taskId: TaskId): number;
+  requeue(taskId: TaskId): Promise<number>;
   /** False: there is no such group. */
-  removeGroup(taskId: TaskId, name: string): boolean;
+  removeGroup(taskId: TaskId, name: string): Promise<boolean>;
 }
 
 /** Bytes straight to the channels of a task; how many channels got them. */

@@ -100,7 +100,7 @@ export class Router {
       case 'fetch':
         return this.#fetch(request, body, place, heard);
       case 'ack':
-        return reply(place, { status: 'ok', data: this.#acknowledge(body) });
+        return reply(place, { status: 'ok', data: await this.#acknowledge(body) });
     }
   }
 
@@ -163,7 +163,7 @@ export class Router {
   }
 
   /** @throws SuperNodeError SN_ERR_REQUEST, SN_ERR_LEASE_UNKNOWN */
-  #acknowledge(body: Record<string, unknown>): unknown {
+  async #acknowledge(body: Record<string, unknown>): Promise<unknown> {
     const { lease, ok, seqs, lease_ms: leaseMs } = validate(AckSchema, body, 'SN_ERR_REQUEST', 'ack');
     const { queues } = this.#ports;
     if ((ok === undefined) === (leaseMs === undefined)) {
@@ -171,9 +171,9 @@ export class Router {
     }
     if (leaseMs !== undefined) {
       if (seqs !== undefined) throw mismatch('SN_ERR_REQUEST', 'seqs', 'none with lease_ms', seqs);
-      return { lease, extended: queues.acknowledge(lease, { leaseMs }), lease_ms: leaseMs };
+      return { lease, extended: await queues.acknowledge(lease, { leaseMs }), lease_ms: leaseMs };
     }
-    const count = queues.acknowledge(lease, { ok: ok === true, seqs });
+    const count = await queues.acknowledge(lease, { ok: ok === true, seqs });
     return ok === true ? { lease, settled: count } : { lease, returned: count };
   }
 

@@ -1,3 +1,4 @@
+import type { AckOrder } from './ack-order.js';
 import type { Channel } from './channel.js';
 import { encodeSuback } from './encode.js';
 import { FrameReader } from './frame-reader.js';
@@ -37,10 +38,10 @@ export class BrokerFrames {
         this.#connack(buffer.subarray(start, end), buffer[body + 1] === 0);
         return;
       case PACKET_TYPE.puback:
-        this.#inbound.pubacks.brokerDone(buffer.readUInt16BE(body));
+        this.#acknowledged(this.#inbound.publishes.pubacks, buffer.readUInt16BE(body));
         return;
       case PACKET_TYPE.pubrec:
-        this.#inbound.pubrecs.brokerDone(buffer.readUInt16BE(body));
+        this.#acknowledged(this.#inbound.publishes.pubrecs, buffer.readUInt16BE(body));
         return;
       case PACKET_TYPE.publish: {
         const qos = publishQos(header);
@@ -65,6 +66,12 @@ export class BrokerFrames {
       }
     }
     this.#send(buffer.subarray(start, end));
+  }
+
+  #acknowledged(order: AckOrder, packetId: number): void {
+    const storing = this.#channel.storing.get(packetId);
+    if (storing) storing.then(() => order.brokerDone(packetId));
+    else order.brokerDone(packetId);
   }
 
   #connack(frame: Buffer, yes: boolean): void {

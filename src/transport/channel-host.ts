@@ -1,6 +1,7 @@
 import type { Clock } from '../core/ports.js';
 import type { Channel } from './channel.js';
 import type { Qos } from './packet-type.js';
+import type { PutOutcome } from './ports.js';
 import type { Sessions } from './session.js';
 import type { Verdict } from './suback-plan.js';
 import type { Subscription } from './subscribe-packet.js';
@@ -8,11 +9,15 @@ import type { Violation } from './violation.js';
 
 /** What becomes of a publish to one topic. */
 export type Destination =
-  /** The broker's. `copy`, where a route matches, sees the payload once per message. */
-  | { readonly kind: 'broker'; readonly copy: ((payload: Buffer) => void) | undefined }
-  /** Ours: taken by the node and never forwarded. The acknowledgement goes out when `accept` is done: at once, or
-   *  when its promise is. The payload is valid only during the call. */
-  | { readonly kind: 'node'; accept(channel: Channel, payload: Buffer, qos: Qos): undefined | Promise<void> };
+  /** The broker's. `copy`, where a route matches, sees the payload once per message; what is returned is not settled
+   *  yet, and the acknowledgement waits for it as well. */
+  | { readonly kind: 'broker'; readonly copy: ((payload: Buffer, qos: Qos) => readonly Unsettled[]) | undefined }
+  /** Ours: taken by the node and never forwarded. The acknowledgement goes out when `accept` is settled. The payload is
+   *  valid only during the call. */
+  | { readonly kind: 'node'; accept(channel: Channel, payload: Buffer, qos: Qos): PutOutcome };
+
+/** A put that is not in the queue for good yet. */
+export type Unsettled = Exclude<PutOutcome, undefined>;
 
 /** How a connection ended. `ours`: the node closed it on purpose, which is nobody's failure. */
 export type ChannelEnd = 'disconnect' | 'closed' | 'silent' | 'ours';

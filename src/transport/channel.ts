@@ -11,6 +11,7 @@ import { encodePublish } from './encode.js';
 import { Inbound } from './inbound.js';
 import { type Link, openLink } from './link.js';
 import { Outbound } from './outbound.js';
+import type { Kept } from './packet-ids.js';
 import { newSession, type Session } from './session.js';
 import { Subscriptions } from './subscriptions.js';
 
@@ -38,6 +39,8 @@ export class Channel extends Duplex {
   identity: Identity = { role: 'operator' };
   /** Counters of messages that the broker could not keep for this session, and so must not deliver. */
   readonly missed = new Set<number>();
+  /** Publishes whose acknowledgement by the broker waits until they would survive a power cut, by packet id. */
+  readonly storing = new Map<number, Promise<void>>();
   /** Topics of the node that came live since the last SUBSCRIBE: what is retained of them is older by now. */
   readonly heardLive = new Set<string>();
   /** Clock time of the last byte from the peer. */
@@ -96,6 +99,13 @@ export class Channel extends Duplex {
     return this.#inbound.paused;
   }
 
+  /** Lets the client know that we live, where it is time for it and our not reading could look like death.
+   *  @param now Clock time
+   *  @returns Milliseconds until it is time again; Infinity: it is not to be */
+  proveLife(now: number): number {
+    return this.#inbound.proveLife(now);
+  }
+
   /** Aborted when the connection is over. */
   get signal(): AbortSignal {
     return this.#abort.signal;
@@ -129,6 +139,9 @@ export class Channel extends Duplex {
     if (this.phase === 'ready' || this.destroyed) return;
     this.phase = 'ready';
     this.session.ids.resumed();
+    for (const kept of this.session.ids.kept()) {
+      this.outbound.send(encodePublish({ ...kept, qos: 1, retain: false, dup: true }));
+    }
     this.#writeHeldBack();
     this.#host.ready(this);
   }
@@ -137,20 +150,30 @@ export class Channel extends Duplex {
    *  @param delivered Called once: at the PUBACK, at QoS 0 once the socket took it, or false when the connection
    *  ended first. */
   publish(topic: string, payload: Uint8Array, qos: 0 | 1, delivered: (arrived: boolean) => void): void {
+    this.#publish({ topic, payload }, qos, delivered, false);
+  }
+
+  /** As `publish`, but at QoS 1 it outlives the connection: the next one of the session writes it again, and `delivered`
+   *  is called at a later PUBACK, or by `session.ids.giveBack`. The bytes must stay good. */
+  hand(topic: string, payload: Uint8Array, qos: 0 | 1, delivered: (arrived: boolean) => void): void {
+    this.#publish({ topic, payload }, qos, delivered, true);
+  }
+
+  #publish(message: Kept, qos: 0 | 1, delivered: (arrived: boolean) => void, isKept: boolean): void {
     if (this.destroyed) {
       delivered(false);
     } else if (this.phase !== 'ready') {
-      this.#heldBack.push(() => this.publish(topic, payload, qos, delivered));
+      this.#heldBack.push(() => this.#publish(message, qos, delivered, isKept));
     } else if (qos === 1) {
       if (this.session.ids.exhausted) {
         delivered(false);
         this.destroy(new Error('the client acknowledges nothing: no packet id is left'));
         return;
       }
-      const packetId = this.session.ids.open(delivered);
-      this.outbound.send(encodePublish({ topic, payload, qos, retain: false, dup: false, packetId }));
+      const packetId = this.session.ids.open(delivered, isKept ? message : undefined);
+      this.outbound.send(encodePublish({ ...message, qos, retain: false, dup: false, packetId }));
     } else {
-      this.outbound.send(encodePublish({ topic, payload, qos, retain: false, dup: false, packetId: 0 }));
+      this.outbound.send(encodePublish({ ...message, qos, retain: false, dup: false, packetId: 0 }));
       this.outbound.flush();
       this.outbound.whenRoom(() => delivered(!this.destroyed));
     }
@@ -200,6 +223,7 @@ export class Channel extends Duplex {
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#inbound.publishes.end();
     this.outbound.flush();
     this.outbound.release();
     // Until it is accepted, a connection only looks at a session that may be somebody's.

@@ -10,10 +10,10 @@ import {
 } from '../core/topics.js';
 import type { RequestKind } from '../router/request.js';
 import type { Channel, Identity } from './channel.js';
-import type { Destination } from './channel-host.js';
+import type { Destination, Unsettled } from './channel-host.js';
 import type { Members } from './members.js';
 import type { Qos } from './packet-type.js';
-import type { Answers, Intake, Liveness, TransportReport } from './ports.js';
+import type { Answers, Intake, Liveness, PutOutcome, TransportReport } from './ports.js';
 import type { Requests } from './requests.js';
 import type { Routes } from './routes.js';
 import { topicLevels } from './topic-filter.js';
@@ -40,6 +40,8 @@ export interface DestinationsPorts {
 /** What becomes of a publish: the broker's, an entry, a report, a request, or a refusal that says why. */
 export class Destinations {
   readonly #ports: DestinationsPorts;
+  /** Last wills that wait for room in their queues. */
+  #willsHeld = 0;
 
   constructor(ports: DestinationsPorts) {
     this.#ports = ports;
@@ -58,18 +60,37 @@ export class Destinations {
   will(channel: Channel, topic: string, payload: Buffer, qos: Qos): boolean {
     const destination = this.of(channel, topic);
     if (destination.kind === 'broker') {
-      destination.copy?.(payload);
+      for (const copy of destination.copy?.(payload, qos) ?? []) this.#lastPut(channel, copy);
       return true;
     }
     const meaning = this.#ports.topics.meaning(topic);
     if (meaning.kind === 'put') {
-      destination.accept(channel, payload, qos);
+      this.#lastPut(channel, destination.accept(channel, payload, qos));
     } else if (meaning.kind !== 'report') {
       const expected = 'expected w/ch/<task>, w/ch/<task>/state or a topic of your own';
-      const error = `last will: ${expected}, got ${JSON.stringify(topic.slice(0, SHOWN_TOPIC_CHARS))}`;
-      this.#ports.report.event('refused', { client_id: channel.clientId, error, code: 'SN_ERR_FORBIDDEN' });
+      this.#refuseWill(channel, 'SN_ERR_FORBIDDEN', `${expected}, got ${JSON.stringify(shown(topic))}`);
     }
     return false;
+  }
+
+  /** Nobody waits for its acknowledgement, yet it waits for room like any other, as long as those are not too many. */
+  #lastPut(channel: Channel, put: PutOutcome): void {
+    if (put === undefined) return;
+    if (!('giveUp' in put)) {
+      put.catch((error: Error) => this.#refuseWill(channel, 'SN_ERR_INTERNAL', error.message));
+    } else if (this.#willsHeld < LIMITS.heldWillsMax) {
+      this.#willsHeld += 1;
+      put.done.then(() => {
+        this.#willsHeld -= 1;
+      });
+    } else if (put.giveUp()) {
+      const expected = `expected room in the queue, or fewer than ${LIMITS.heldWillsMax} last wills that wait for it`;
+      this.#refuseWill(channel, 'SN_ERR_LIMIT', expected);
+    }
+  }
+
+  #refuseWill({ clientId }: Channel, code: SuperNodeError['code'], why: string): void {
+    this.#ports.report.event('refused', { client_id: clientId, error: `last will: ${why}`, code });
   }
 
   #free(topic: string): Destination {
@@ -80,8 +101,13 @@ export class Destinations {
     if (taskIds.length === 0) return { kind: 'broker', copy: undefined };
     return {
       kind: 'broker',
-      copy: (payload) => {
-        for (const taskId of taskIds) this.#routed(taskId, payload, topic);
+      copy: (payload, qos) => {
+        const unsettled: Unsettled[] = [];
+        for (const taskId of taskIds) {
+          const outcome = this.#routed(taskId, payload, qos, topic);
+          if (outcome !== undefined) unsettled.push(outcome);
+        }
+        return unsettled;
       },
     };
   }
@@ -153,16 +179,17 @@ export class Destinations {
   }
 
   #refusal(topic: string, code: SuperNodeError['code'], why: string): Destination {
-    const error = new SuperNodeError(code, `${topic.slice(0, SHOWN_TOPIC_CHARS)}: ${why}`);
+    const error = new SuperNodeError(code, `${shown(topic)}: ${why}`);
     return taken((channel) => this.#ports.refuse(channel, error));
   }
 
-  #routed(taskId: TaskId, payload: Buffer, topic: string): void {
+  #routed(taskId: TaskId, payload: Buffer, qos: Qos, topic: string): PutOutcome {
     try {
-      this.#ports.intake.sink(taskId).put(payload, 1, topic);
+      return this.#ports.intake.sink(taskId).put(payload, qos, topic);
     } catch (thrown) {
       const error = asSuperNodeError(thrown);
       this.#ports.report.event('refused', { error: error.message, code: error.code, topic }, taskId);
+      return undefined;
     }
   }
 }
@@ -176,6 +203,10 @@ function taken(act: (channel: Channel, payload: Buffer) => void): Destination {
       return undefined;
     },
   };
+}
+
+function shown(topic: string): string {
+  return topic.slice(0, SHOWN_TOPIC_CHARS);
 }
 
 function instanceOf(identity: Identity): number | undefined {

@@ -36,6 +36,10 @@ interface HubLimits {
   readonly packetBytesMax: number;
   readonly connectionsMax: number;
   readonly subscriptionsPerClientMax: number;
+  /** Entries that one take may have unsettled. */
+  readonly takePrefetch: number;
+  /** How long a stored session without a connection keeps them. */
+  readonly takeResumeMs: number;
 }
 
 export interface HubPorts {
@@ -57,7 +61,7 @@ export interface HubPorts {
 export class Hub implements ChannelHost {
   readonly clock: Clock;
   readonly packetBytesMax: number;
-  readonly sessions = new Sessions(LIMITS.sessionsMax);
+  readonly sessions: Sessions;
   destinationsVersion = 0;
 
   readonly #ports: HubPorts;
@@ -79,7 +83,16 @@ export class Hub implements ChannelHost {
     this.clock = clock;
     this.packetBytesMax = ports.limits.packetBytesMax;
     this.#requests = new Requests(topics, ports.handler);
-    this.#takes = new Takes({ topics, source: ports.entries, log: ports.log });
+    this.sessions = new Sessions(LIMITS.sessionsMax, (session) => this.#takes.forget(session));
+    this.#takes = new Takes({
+      clock,
+      topics,
+      source: ports.entries,
+      log: ports.log,
+      prefetch: ports.limits.takePrefetch,
+      resumeMs: ports.limits.takeResumeMs,
+      isStored: (clientId, session) => this.sessions.has(clientId, session),
+    });
     this.#members = new Members({ topics, liveness, report, refuse });
     this.#lines = new WorkerLines({ topics, liveness, members: this.#members, channels: () => this.#channels });
     this.#destinations = new Destinations({
@@ -108,6 +121,7 @@ export class Hub implements ChannelHost {
   stop(): void {
     this.#silences.stop();
     for (const channel of [...this.#channels]) channel.close('ours');
+    this.#takes.stop();
   }
 
   get connections(): number {

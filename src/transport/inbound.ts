@@ -1,11 +1,9 @@
 import { LIMITS } from '../core/limits.js';
-import { AckOrder } from './ack-order.js';
 import type { Channel } from './channel.js';
-import type { ChannelHost, Destination } from './channel-host.js';
+import type { ChannelHost } from './channel-host.js';
 import { readConnect } from './connect-packet.js';
 import {
   ACK_HEADER,
-  type AckHeader,
   encodeAcks,
   encodeSuback,
   encodeSubscribe,
@@ -14,9 +12,9 @@ import {
   PINGRESP,
 } from './encode.js';
 import { FrameReader } from './frame-reader.js';
-import { PACKET_TYPE, type Qos } from './packet-type.js';
+import { PACKET_TYPE } from './packet-type.js';
 import { checkPacket } from './packets.js';
-import { publishPacketId, publishPayloadStart, publishQos, publishTopicEnd } from './publish-packet.js';
+import { Publishes } from './publishes.js';
 import { planSuback, type SubackPlan, type Verdict } from './suback-plan.js';
 import { readSubscribe, readUnsubscribe } from './subscribe-packet.js';
 import { topicLevels } from './topic-filter.js';
@@ -24,8 +22,7 @@ import type { Violation } from './violation.js';
 
 /** What a client sends: cut into frames, checked, and taken by the node or handed to the broker, in order. */
 export class Inbound {
-  readonly pubacks: AckOrder;
-  readonly pubrecs: AckOrder;
+  readonly publishes: Publishes;
   /** SUBACKs of the broker that must be completed before the client sees them, by packet id. */
   readonly subackPlans = new Map<number, SubackPlan>();
 
@@ -43,21 +40,15 @@ export class Inbound {
   #passFrom = -1;
   #passTo = 0;
   #passBuffer: Buffer = Buffer.alloc(0);
-  #lastTopic: Buffer = Buffer.alloc(0);
-  #lastDestination: Destination | undefined;
-  #lastVersion = -1;
+  /** When a client that we do not read from heard last that we live. Clock time. */
+  #provedMs = 0;
 
   constructor(channel: Channel, host: ChannelHost) {
     this.#channel = channel;
     this.#host = host;
-    const send = (header: AckHeader) => (ids: readonly number[]) => {
-      if (channel.destroyed) return;
-      channel.outbound.send(encodeAcks(header, ids));
-      // Too many may have waited for us to go on.
+    this.publishes = new Publishes(channel, host, () => {
       if (this.#linkPaused) this.pump();
-    };
-    this.pubacks = new AckOrder(send(ACK_HEADER.puback));
-    this.pubrecs = new AckOrder(send(ACK_HEADER.pubrec));
+    });
   }
 
   feed(chunk: Buffer): void {
@@ -101,8 +92,8 @@ export class Inbound {
       this.#frame();
     }
     this.#pass();
-    this.pubacks.flush();
-    this.pubrecs.flush();
+    this.publishes.pubacks.flush();
+    this.publishes.pubrecs.flush();
     this.#pumping = false;
     if (this.#channel.destroyed) return;
     this.#pauseLink(!this.#mayGoOn());
@@ -117,7 +108,7 @@ export class Inbound {
       this.#holding === undefined &&
       !this.#brokerIsFull &&
       !this.#channel.outbound.isOverfull &&
-      this.pubacks.waiting + this.pubrecs.waiting < LIMITS.acksWaitingMax &&
+      !this.publishes.isFull &&
       !this.#channel.destroyed
     );
   }
@@ -128,6 +119,7 @@ export class Inbound {
     if (wanted === this.#linkPaused) return;
     this.#linkPaused = wanted;
     if (wanted) {
+      this.#provedMs = this.#host.clock.now();
       this.#channel.link.pause();
     } else {
       // We looked away: silence until now says nothing about the peer.
@@ -138,6 +130,20 @@ export class Inbound {
 
   get paused(): boolean {
     return this.#linkPaused;
+  }
+
+  /** A client that we do not read from gets a PINGRESP at each half of its keepalive: it could not tell us from a dead
+   *  node, and leave. It also shows whether the client is still there.
+   *  @returns Milliseconds until the next one; Infinity: none */
+  proveLife(now: number): number {
+    const { keepaliveS, outbound } = this.#channel;
+    if (!this.#linkPaused || keepaliveS === 0 || outbound.isOverfull) return Number.POSITIVE_INFINITY;
+    const everyMs = (keepaliveS * 1_000) / 2;
+    if (now - this.#provedMs >= everyMs) {
+      this.#provedMs = now;
+      outbound.send(PINGRESP);
+    }
+    return this.#provedMs + everyMs - now;
   }
 
   #release(): void {
@@ -245,65 +251,10 @@ export class Inbound {
     if (!this.#channel.destroyed && !this.#channel.push(bytes)) this.#brokerIsFull = true;
   }
 
-  // ------------------------------------------------------------------ publishes
-
   #publish(): void {
-    const { buffer, header, body, end } = this.#reader;
-    const qos = publishQos(header);
-    const topicEnd = publishTopicEnd(buffer, body);
-    const packetId = publishPacketId(buffer, header, topicEnd);
-    const payload = buffer.subarray(publishPayloadStart(header, topicEnd), end);
-    const destination = this.#destinationOf(buffer, body + 2, topicEnd);
-    if (destination.kind === 'broker') {
-      if (destination.copy && this.#isFirst(qos, packetId, 'routed')) destination.copy(payload);
-      if (qos === 1) this.pubacks.expect(packetId);
-      else if (qos === 2) this.pubrecs.expect(packetId);
-      this.#forBroker();
-      return;
-    }
-    if (!this.#isFirst(qos, packetId, 'received')) {
-      this.pubrecs.done(packetId);
-      return;
-    }
-    const committed = destination.accept(this.#channel, payload, qos);
-    if (qos === 0) return;
-    const order = qos === 1 ? this.pubacks : this.pubrecs;
-    if (committed === undefined) order.done(packetId);
-    else committed.then(order.later(packetId), (error: Error) => this.#channel.destroy(error));
-  }
-
-  /** False for a QoS 2 publish that came before and is not released yet: it is acted on once [MQTT-4.3.3-2]. */
-  #isFirst(qos: Qos, packetId: number, how: 'received' | 'routed'): boolean {
-    if (qos < 2) return true;
-    const seen = this.#channel.session[how];
-    if (seen.has(packetId)) return false;
-    if (seen.size >= LIMITS.qos2InFlightMax) {
-      this.#fail({
-        clause: 'limit',
-        message: `QoS 2 publishes without PUBREL: expected at most ${LIMITS.qos2InFlightMax}`,
-      });
-      return false;
-    }
-    seen.add(packetId);
-    return true;
-  }
-
-  #destinationOf(buffer: Buffer, from: number, to: number): Destination {
-    const version = this.#host.destinationsVersion;
-    const last = this.#lastDestination;
-    if (
-      last &&
-      version === this.#lastVersion &&
-      this.#lastTopic.length === to - from &&
-      buffer.compare(this.#lastTopic, 0, to - from, from, to) === 0
-    ) {
-      return last;
-    }
-    const destination = this.#host.destination(this.#channel, buffer.toString('utf8', from, to));
-    this.#lastTopic = Buffer.from(buffer.subarray(from, to));
-    this.#lastDestination = destination;
-    this.#lastVersion = version;
-    return destination;
+    const whose = this.publishes.take(this.#reader);
+    if (whose === 'broker') this.#forBroker();
+    else if (whose !== 'node') this.#fail(whose);
   }
 
   // ------------------------------------------------------------------ acknowledgements

@@ -2,9 +2,15 @@
 export const PACKET_IDS_MAX = 65_000;
 const LAST_ID = 65_535;
 
-/** What a packet id towards a client is in flight for. */
+/** A message of ours that a client with a stored session gets again when it comes back [MQTT-4.4.0-1]. */
+export interface Kept {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+}
+
+/** What a packet id towards a client is in flight for. `kept`: of ours, and outlives the connection. */
 type Flow =
-  | { readonly kind: 'reply'; readonly delivered: (arrived: boolean) => void }
+  | { readonly kind: 'ours'; readonly delivered: (arrived: boolean) => void; readonly kept: Kept | undefined }
   | { readonly kind: 'broker'; readonly awaits: 'puback' | 'pubrec' | 'pubcomp' };
 
 /** What an acknowledgement from the client turned out to be. `wrong-flow`: this id is in flight, but not for that
@@ -42,12 +48,20 @@ export class PacketIds {
     this.#next = taken === LAST_ID ? 1 : taken + 1;
   }
 
-  /** An id for a QoS 1 publish of ours. `delivered` is called once: PUBACK or the end of the connection. */
-  open(delivered: (arrived: boolean) => void): number {
+  /** An id for a QoS 1 publish of ours. `delivered` is called once: PUBACK or the end of the connection.
+   *  @param kept It outlives the connection, until it is acknowledged or `giveBack` */
+  open(delivered: (arrived: boolean) => void, kept?: Kept): number {
     const packetId = this.peek();
     this.advance();
-    this.#inFlight.set(packetId, { kind: 'reply', delivered });
+    this.#inFlight.set(packetId, { kind: 'ours', delivered, kept });
     return packetId;
+  }
+
+  /** What is kept, in the order in which it was sent. */
+  *kept(): Generator<Kept & { readonly packetId: number }> {
+    for (const [packetId, flow] of this.#inFlight) {
+      if (flow.kind === 'ours' && flow.kept) yield { packetId, ...flow.kept };
+    }
   }
 
   /** The broker writes a PUBLISH with an id. True: this id is in flight already, so the client may have the message
@@ -77,14 +91,14 @@ export class PacketIds {
     this.#resumed.delete(packetId);
     this.#inFlight.set(packetId, { kind: 'broker', awaits });
     // Only a session that was forgotten meanwhile can make the broker use an id of ours.
-    if (before?.kind === 'reply') before.delivered(false);
+    if (before?.kind === 'ours') before.delivered(false);
     return before?.kind === 'broker';
   }
 
   acknowledged(kind: 'puback' | 'pubrec' | 'pubcomp', packetId: number): AckVerdict {
     const flow = this.#inFlight.get(packetId);
     if (!flow) return 'unknown';
-    if (flow.kind === 'reply') {
+    if (flow.kind === 'ours') {
       if (kind !== 'puback') return 'wrong-flow';
       this.#inFlight.delete(packetId);
       flow.delivered(true);
@@ -97,10 +111,20 @@ export class PacketIds {
     return 'broker';
   }
 
-  /** The connection is over: our replies did not arrive. What the broker has in flight stays with the session. */
+  /** The connection is over: what is ours and not kept did not arrive. What the broker has in flight stays with the
+   *  session. */
   connectionEnded(): void {
+    this.#notArrived((kept) => kept === undefined);
+  }
+
+  /** What was kept is kept no longer: it did not arrive. */
+  giveBack(): void {
+    this.#notArrived((kept) => kept !== undefined);
+  }
+
+  #notArrived(which: (kept: Kept | undefined) => boolean): void {
     for (const [packetId, flow] of [...this.#inFlight]) {
-      if (flow.kind !== 'reply') continue;
+      if (flow.kind !== 'ours' || !which(flow.kept)) continue;
       this.#inFlight.delete(packetId);
       flow.delivered(false);
     }

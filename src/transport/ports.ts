@@ -1,5 +1,4 @@
 import type { SuperNodeError } from '../core/errors.js';
-import type { Cancel } from '../core/ports.js';
 import type { WorkerAnswer } from '../core/seat.js';
 import type { TaskId, WorkerReport } from '../core/topics.js';
 import type { WorkerKey } from '../core/worker-key.js';
@@ -27,11 +26,23 @@ export interface Liveness {
   heartbeatMs(taskId: TaskId): number;
 }
 
+/** A put that its queue has no room for yet: it waits for it, in line. */
+export interface HeldPut {
+  /** Settled when it is in the queue for good, or dropped by policy and counted. Never rejects. */
+  readonly done: Promise<void>;
+  /** Nobody waits for its acknowledgement any more: it leaves the line. False: it is in the queue by now. */
+  giveUp(): boolean;
+}
+
+/** What became of a put. Undefined: it is in the queue, or dropped by the task's policy and counted; a promise: it will
+ *  be, when its flush is done; held: it will be, when there is room. */
+export type PutOutcome = undefined | Promise<void> | HeldPut;
+
 export interface PutSink {
-  /** Takes one entry; the bytes are valid only during the call. Undefined: it is in the queue, or dropped by the
-   *  task's policy and counted; a promise: it will be.
+  /** Takes one entry; the bytes are valid only during the call. At QoS 0 it is never held: it is dropped and counted.
+   *  Puts that one flush makes safe get the same promise.
    *  @param instance Which worker of the task puts it, where it has shown its token */
-  put(payload: Uint8Array, qos: Qos, topic: string | undefined, instance?: number): undefined | Promise<void>;
+  put(payload: Uint8Array, qos: Qos, topic: string | undefined, instance?: number): PutOutcome;
 }
 
 export interface Intake {
@@ -41,7 +52,7 @@ export interface Intake {
 
 /** Where entries come from for those who take them by subscription. */
 export interface EntrySource {
-  /** Gives entries as they come, until it is cancelled.
+  /** Gives entries as they come, until it is ended.
    *  @throws SuperNodeError SN_ERR_LIMIT: one group too many */
   consume(options: {
     taskId: TaskId | undefined;
@@ -51,7 +62,16 @@ export interface EntrySource {
     /** `done` is to be called once: whether it arrived. */
     push(entry: { taskId: TaskId; payload: Uint8Array }, done: (arrived: boolean) => void): void;
     failed(error: unknown): void;
-  }): Cancel;
+  }): Consumption;
+}
+
+/** Somebody who is given entries. What he has stays his, and counts, until it is done. */
+export interface Consumption {
+  /** He gets no more until `goOn`. */
+  pause(): void;
+  goOn(): void;
+  /** He gets no more at all. */
+  end(): void;
 }
 
 /** Where the answers of workers go. */

@@ -56,6 +56,7 @@ export class SilenceWatch {
       if (lagMs > LIMITS.loopLagMs) channel.lastSeenMs = Math.min(now, channel.lastSeenMs + lagMs);
       if (channel.paused && !channel.outbound.isOverfull) channel.lastSeenMs = now;
       if (channel.phase === 'connecting') continue;
+      nextMs = Math.min(nextMs, channel.proveLife(now));
       const leftMs = this.#leftMs(channel, now);
       if (leftMs < 0) overdue.push(channel);
       else nextMs = Math.min(nextMs, leftMs + 1);

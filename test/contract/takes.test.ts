@@ -152,6 +152,53 @@ describe.each(NODE_KINDS)('m/take on a node as %s', (kind) => {
     later.kill();
   });
 
+  test('a stored session that comes back in time gets what it had: same ids, DUP, in order, before anything new', async () => {
+    const task = fresh();
+    const options = { clientId: fresh(), clean: false, autoAck: false } as const;
+    const before = await taker(`m/take/${task}`, 1, options);
+    const all = Array.from({ length: LIMITS.takePrefetch + 2 }, (_, at) => String(at));
+    await put(task, ...all);
+    const first = await before.waitForPublishes(LIMITS.takePrefetch, isTake);
+    const [settled] = first.splice(1, 1);
+    if (settled) ack(before, settled);
+    const [another] = (await before.waitForPublishes(LIMITS.takePrefetch + 1, isTake)).slice(-1);
+    before.kill();
+    const after = await RawClient.connect(node.port, options);
+    const again = await after.waitForPublishes(LIMITS.takePrefetch, isTake);
+    const seen = (frames: readonly (Publish | undefined)[]) =>
+      frames.map((frame) => ({ id: frame?.packetId, payload: frame?.payload.toString() }));
+    expect(seen(again)).toEqual(seen([...first, another]));
+    expect(again.map(({ dup }) => dup)).toEqual(again.map(() => true));
+    // As most clients do; it is no second take.
+    await after.subscribe({ filter: `m/take/${task}`, qos: 1 });
+    await after.ping();
+    expect(takenBy(after)).toHaveLength(LIMITS.takePrefetch);
+    for (const frame of again) ack(after, frame);
+    const [last] = (await after.waitForPublishes(LIMITS.takePrefetch + 1, isTake)).slice(-1);
+    expect(last).toMatchObject({ dup: false, payload: Buffer.from(String(LIMITS.takePrefetch + 1)) });
+    if (last) ack(after, last);
+    await untilEmpty(task);
+    await after.disconnect();
+  });
+
+  test('what was purged meanwhile is nobody’s: its late PUBACK settles nothing', async () => {
+    const task = fresh();
+    const options = { clientId: fresh(), clean: false, autoAck: false } as const;
+    const before = await taker(`m/take/${task}`, 1, options);
+    await put(task, 'a', 'b');
+    const frames = await before.waitForPublishes(2, isTake);
+    before.kill();
+    await app.cmd('purge', { task_id: task });
+    await put(task, 'c', 'd');
+    const after = await RawClient.connect(node.port, options);
+    await after.waitForPublishes(4, isTake);
+    expect(takenBy(after)).toEqual(['a', 'b', 'c', 'd']);
+    for (const frame of frames) ack(after, frame);
+    await after.ping();
+    expect((await queueOf(task)).length).toBe(2);
+    await after.disconnect();
+  });
+
   test('# and m/# receive none of it, and nobody can publish there', async () => {
     const task = fresh();
     const all = await RawClient.connect(node.port, { clientId: fresh() });
@@ -184,5 +231,37 @@ describe.each(NODE_KINDS)('m/take on a node as %s', (kind) => {
     const { data } = await app.ask(`m/fetch/${task}`, { wait_ms: 5_000 });
     expect(data.entries).toMatchObject([{ payload: 'refused' }]);
     await app.cmd('remove', { task_id: task });
+  });
+});
+
+describe.each(NODE_KINDS)('m/take with limits of its own on a node as %s', (kind) => {
+  let node: TestNode;
+  let app: App;
+
+  beforeAll(async () => {
+    node = await startTestNode(kind, { limits: { take_prefetch: 2, take_resume_ms: 100 } });
+    app = await connectApp(node.port);
+  });
+  afterAll(() => node.close());
+
+  test('the prefetch holds; what a session does not come back for in time goes to whoever takes', async () => {
+    const options = { clientId: 'away', clean: false, autoAck: false } as const;
+    const before = await RawClient.connect(node.port, options);
+    await before.subscribe({ filter: 'm/take/q', qos: 1 });
+    for (const payload of ['a', 'b', 'c']) await app.client.publish('w/ch/q', payload, { qos: 1 });
+    await before.waitForPublishes(2);
+    await before.ping();
+    expect(before.publishes.map(({ payload }) => payload.toString())).toEqual(['a', 'b']);
+    before.kill();
+    await app.untilStat('q', ({ queue }) => queue.ready === 3);
+    const other = await RawClient.connect(node.port, { clientId: 'other' });
+    await other.subscribe({ filter: 'm/take/q', qos: 1 });
+    const frames = await other.waitForPublishes(3);
+    expect(frames.map(({ payload, dup }) => `${payload} ${dup}`)).toEqual(['a false', 'b false', 'c false']);
+    await app.untilStat('q', ({ queue }) => queue.length === 0);
+    const after = await RawClient.connect(node.port, options);
+    await after.ping();
+    expect(after.publishes).toEqual([]);
+    for (const client of [after, other]) client.kill();
   });
 });

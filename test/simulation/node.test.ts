@@ -56,7 +56,7 @@ class Schedule {
       endsOn: random.pick(['signal', 'SIGKILL']),
       diesMs: random.pick([0, 500]),
     });
-    this.queues = new Queues(clock, random, 1_000_000);
+    this.queues = new Queues({ clock, random, bytesMax: 1_000_000 });
     const report = new RecordedReport();
     report.defined = (record) => this.catalog.defined(record);
     report.stateChanged = ({ taskId, accepting }) => this.catalog.stateChanged(taskId, accepting);

@@ -24,6 +24,7 @@ function loggingDesk() {
       clock,
       () => undefined,
       () => false,
+      () => undefined,
     ),
     logs: new TaskLogs({ clock, files: undefined, tasksMax: 1 }),
     liveRoom: unused,

@@ -2,11 +2,11 @@ import fc from 'fast-check';
 import { test } from 'vitest';
 import { SuperNodeError } from '../../../src/core/errors.js';
 import { DEAD_GROUP, DEFAULT_GROUP, taskIdOf } from '../../../src/core/topics.js';
+import type { Entry } from '../../../src/queues/entry.js';
+import type { Fetched } from '../../../src/queues/fetched.js';
 import type { Group } from '../../../src/queues/group.js';
-import { type Fetched, Queues } from '../../../src/queues/queues.js';
-import type { Entry, TaskQueue } from '../../../src/queues/task-queue.js';
-import { boundsOf } from '../../fixtures/queues.js';
-import { SeededRandom } from '../../fixtures/seeded-random.js';
+import type { TaskQueue } from '../../../src/queues/task-queue.js';
+import { boundsOf, newQueues, STORAGES } from '../../fixtures/queues.js';
 import { VirtualClock } from '../../fixtures/virtual-clock.js';
 
 const TASKS = [taskIdOf('a'), taskIdOf('b')] as const;
@@ -60,11 +60,15 @@ interface Step {
 
 class World {
   readonly clock = new VirtualClock();
-  readonly queues = new Queues(this.clock, new SeededRandom(1), 500_000);
-  readonly #bounds = new Map(TASKS.map((id) => [id, boundsOf({ length: 6, bytes: 200_000, maxAttempts: 1 })]));
+  readonly stored;
+  readonly queues;
+  readonly #bounds;
   #held: Fetched[] = [];
 
-  constructor() {
+  constructor(storage: (typeof STORAGES)[number]) {
+    this.stored = newQueues(this.clock, storage, { bytesMax: 500_000 });
+    this.queues = this.stored.queues;
+    this.#bounds = new Map(TASKS.map((id) => [id, boundsOf({ length: 6, bytes: 200_000, maxAttempts: 1, storage })]));
     for (const id of TASKS) this.#open(id);
   }
 
@@ -73,16 +77,16 @@ class World {
     const id = step.task ?? TASKS[0];
     if (step.op === 'put') queues.put(this.#open(id), Buffer.alloc(step.bytes, 1));
     else if (step.op === 'fetch') await this.#fetch(step);
-    else if (step.op === 'end') this.#end(step);
+    else if (step.op === 'end') await this.#end(step);
     else if (step.op === 'time') clock.advance(step.ms);
-    else if (step.op === 'purge') queues.purge(id, 'all');
-    else if (step.op === 'purgeDead') queues.purge(id, 'dead');
-    else if (step.op === 'requeue') queues.requeue(id);
-    else if (step.op === 'ungroup') queues.removeGroup(id, step.group);
+    else if (step.op === 'purge') void queues.purge(id, 'all');
+    else if (step.op === 'purgeDead') void queues.purge(id, 'dead');
+    else if (step.op === 'requeue') void queues.requeue(id);
+    else if (step.op === 'ungroup') void queues.removeGroup(id, step.group);
     else if (step.op === 'drop') queues.drop(id);
     else this.#change(id, step.op);
     for (const one of TASKS) this.#open(one);
-    await Promise.resolve();
+    await this.stored.flushed();
   }
 
   #open(id: (typeof TASKS)[number]): TaskQueue {
@@ -103,7 +107,7 @@ class World {
     if (waitMs === 0) await fetched;
   }
 
-  #end({ pick, ok, some }: Step): void {
+  async #end({ pick, ok, some }: Step): Promise<void> {
     const fetched = this.#held[pick % Math.max(1, this.#held.length)];
     if (fetched === undefined) return;
     const { leaseId, entries } = fetched;
@@ -112,7 +116,10 @@ class World {
       else fetched.giveBack();
     } else {
       try {
-        this.queues.acknowledge(leaseId, { ok, seqs: some ? entries.slice(0, 1).map(({ seq }) => seq) : undefined });
+        const seqs = some ? entries.slice(0, 1).map(({ seq }) => seq) : undefined;
+        const acknowledged = this.queues.acknowledge(leaseId, { ok, seqs });
+        await this.stored.flushed();
+        await acknowledged;
         if (some) return;
       } catch (error) {
         if (!(error instanceof SuperNodeError) || error.code === 'SN_ERR_INTERNAL') throw error;
@@ -147,20 +154,24 @@ function faultOfGroup(group: Group, held: readonly Entry[], isDead: boolean): st
   return isDead || ahead === group.ahead ? undefined : `${group.name}: ahead ${group.ahead}, held ${ahead}`;
 }
 
-test('the books agree with what is held, whatever is put, taken, lost, removed and requeued in which order', async () => {
-  await fc.assert(
-    fc.asyncProperty(fc.array(step, { maxLength: 120, size: 'max' }), async (steps) => {
-      const world = new World();
-      for (const one of steps) {
-        await world.act(one);
-        const queues = TASKS.flatMap((id) => world.queues.get(id) ?? []);
-        const fault = queues.map(faultOf).find((found) => found !== undefined);
-        if (fault !== undefined) throw new Error(`after ${one.op}: ${fault}`);
-        const bytes = queues.reduce((sum, queue) => sum + queue.bytes, 0);
-        if (bytes !== world.queues.bytes)
-          throw new Error(`after ${one.op}: budget ${world.queues.bytes}, held ${bytes}`);
-      }
-    }),
-    { numRuns: 2_500 },
-  );
-}, 60_000);
+test.each(STORAGES)(
+  'the books agree with what is held (%s), whatever is put, taken, lost, removed and requeued in which order',
+  async (storage) => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 120, size: 'max' }), async (steps) => {
+        const world = new World(storage);
+        for (const one of steps) {
+          await world.act(one);
+          const queues = TASKS.flatMap((id) => world.queues.get(id) ?? []);
+          const fault = queues.map(faultOf).find((found) => found !== undefined);
+          if (fault !== undefined) throw new Error(`after ${one.op}: ${fault}`);
+          const bytes = queues.reduce((sum, queue) => sum + queue.bytes, 0);
+          if (bytes !== world.queues.bytes)
+            throw new Error(`after ${one.op}: budget ${world.queues.bytes}, held ${bytes}`);
+        }
+      }),
+      { numRuns: storage === 'memory' ? 2_500 : 500 },
+    );
+  },
+  60_000,
+);

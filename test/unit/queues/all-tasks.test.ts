@@ -20,7 +20,7 @@ test('a take of all tasks misses nothing, whatever came, went and came back', as
   });
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 120 }), async (steps) => {
-      const queues = new Queues(new VirtualClock(), new SeededRandom(1), 1_000_000);
+      const queues = new Queues({ clock: new VirtualClock(), random: new SeededRandom(1), bytesMax: 1_000_000 });
       const fetch = (taskId: (typeof TASKS)[number] | undefined, group: string, max: number) =>
         queues.fetch({ taskId, group, max, maxBytes: 1e6, waitMs: 0, leaseMs: undefined, signal: undefined });
       const held: Awaited<ReturnType<typeof fetch>>[] = [];

@@ -1,7 +1,8 @@
 import { beforeEach, expect, test } from 'vitest';
 import { LIMITS } from '../../../src/core/limits.js';
 import { DEFAULT_GROUP, taskIdOf } from '../../../src/core/topics.js';
-import { type Fetched, type FetchOptions, Queues } from '../../../src/queues/queues.js';
+import type { Fetched, FetchOptions } from '../../../src/queues/fetched.js';
+import { Queues } from '../../../src/queues/queues.js';
 import { boundsOf } from '../../fixtures/queues.js';
 import { SeededRandom } from '../../fixtures/seeded-random.js';
 import { VirtualClock } from '../../fixtures/virtual-clock.js';
@@ -13,7 +14,7 @@ let queues: Queues;
 
 beforeEach(() => {
   clock = new VirtualClock();
-  queues = new Queues(clock, new SeededRandom(1), 1_000_000);
+  queues = new Queues({ clock, random: new SeededRandom(1), bytesMax: 1_000_000 });
   for (const taskId of [A, B]) queues.open(taskId, boundsOf({ length: 100 }));
 });
 
@@ -45,9 +46,9 @@ test('a lease is settled by its id, once, and the reply alone settles nothing', 
   const fetched = await fetch({ leaseMs: 1_000 });
   fetched.settle();
   expect(queues.get(A)?.length).toBe(1);
-  expect(queues.acknowledge(fetched.leaseId ?? '', yes)).toBe(1);
+  expect(await queues.acknowledge(fetched.leaseId ?? '', yes)).toBe(1);
   expect([queues.get(A)?.length, clock.pending]).toEqual([0, 0]);
-  expect(() => queues.acknowledge(fetched.leaseId ?? '', yes)).toThrow(unknown);
+  await expect(queues.acknowledge(fetched.leaseId ?? '', yes)).rejects.toThrow(unknown);
 });
 
 test('a lease that runs out hands its entries out again, in order, and a late word says nothing', async () => {
@@ -60,7 +61,7 @@ test('a lease that runs out hands its entries out again, in order, and a late wo
     ['x', 'y'],
     [2, 2],
   ]);
-  expect(() => queues.acknowledge(late, yes)).toThrow(unknown);
+  await expect(queues.acknowledge(late, yes)).rejects.toThrow(unknown);
   again.settle();
   expect(queues.get(A)?.length).toBe(0);
 });
@@ -68,10 +69,10 @@ test('a lease that runs out hands its entries out again, in order, and a late wo
 test('some of a lease are settled, others returned, the rest later', async () => {
   for (const word of ['x', 'y', 'z']) put(word);
   const lease = await leaseOf();
-  expect(queues.acknowledge(lease, { ok: true, seqs: [2, 99] })).toBe(1);
-  expect(queues.acknowledge(lease, { ok: false, seqs: [3] })).toBe(1);
+  expect(await queues.acknowledge(lease, { ok: true, seqs: [2, 99] })).toBe(1);
+  expect(await queues.acknowledge(lease, { ok: false, seqs: [3] })).toBe(1);
   expect(texts(await fetch())).toEqual(['z']);
-  expect(queues.acknowledge(lease, yes)).toBe(1);
+  expect(await queues.acknowledge(lease, yes)).toBe(1);
   expect(queues.get(A)?.length).toBe(1);
 });
 
@@ -79,7 +80,7 @@ test('a lease lasts longer when it is asked to', async () => {
   put('x');
   const lease = await leaseOf();
   clock.advance(900);
-  expect(queues.acknowledge(lease, { leaseMs: 1_000 })).toBe(1);
+  expect(await queues.acknowledge(lease, { leaseMs: 1_000 })).toBe(1);
   clock.advance(999);
   expect(texts(await fetch())).toEqual([]);
   clock.advance(1);
@@ -90,27 +91,27 @@ test('a lease over several tasks is ended as a whole', async () => {
   put('x');
   put('y', B);
   const lease = await leaseOf({ taskId: undefined });
-  expect(() => queues.acknowledge(lease, { ok: true, seqs: [1] })).toThrow(
+  await expect(queues.acknowledge(lease, { ok: true, seqs: [1] })).rejects.toThrow(
     expect.objectContaining({ code: 'SN_ERR_REQUEST' }),
   );
-  expect(queues.acknowledge(lease, no)).toBe(2);
+  expect(await queues.acknowledge(lease, no)).toBe(2);
   expect(texts(await fetch({ taskId: undefined }))).toEqual(['x', 'y']);
 });
 
 test('purge and remove end leases, and so does eviction', async () => {
   put('x');
   const purged = await leaseOf();
-  expect(queues.purge(A, 'all')).toBe(1);
-  expect(() => queues.acknowledge(purged, yes)).toThrow(unknown);
+  expect(await queues.purge(A, 'all')).toBe(1);
+  await expect(queues.acknowledge(purged, yes)).rejects.toThrow(unknown);
   put('y');
   const removed = await leaseOf();
   queues.drop(A);
   queues.open(A, boundsOf({ length: 1 }));
   put('z');
-  expect(() => queues.acknowledge(removed, yes)).toThrow(unknown);
+  await expect(queues.acknowledge(removed, yes)).rejects.toThrow(unknown);
   const evicted = await leaseOf();
   put('new');
-  expect(() => queues.acknowledge(evicted, yes)).toThrow(unknown);
+  await expect(queues.acknowledge(evicted, yes)).rejects.toThrow(unknown);
   expect(texts(await fetch())).toEqual(['new']);
 });
 
@@ -131,7 +132,7 @@ test('the dead come back by command, and whoever waits gets them', async () => {
   put('x');
   (await fetch()).giveBack();
   const waiting = fetch({ waitMs: 1_000 });
-  expect(queues.requeue(A)).toBe(1);
+  expect(await queues.requeue(A)).toBe(1);
   clock.advance(0);
   expect(texts(await waiting)).toEqual(['x']);
 });
@@ -149,7 +150,7 @@ test('what is too old leaves by itself, and no timer is left', async () => {
 
 test('a wait ends in peace though its group was removed and there is no room for it', async () => {
   const waiting = fetch({ group: 'gone', waitMs: 1_000 });
-  expect(queues.removeGroup(A, 'gone')).toBe(true);
+  expect(await queues.removeGroup(A, 'gone')).toBe(true);
   for (let index = 0; index < 16; index += 1) await fetch({ group: `g${index}` }).catch(() => undefined);
   clock.advance(1_000);
   expect(await waiting).toMatchObject({ entries: [], dropped: 0, remaining: 0 });
@@ -161,12 +162,12 @@ test('a lease of which nothing is left cannot be made longer, and makes room for
   for (let index = 0; index < LIMITS.leasesMax; index += 1) {
     put('x');
     await leaseOf({ leaseMs: 86_400_000 });
-    if (index < LIMITS.leasesMax - 1) queues.purge(A, 'all');
+    if (index < LIMITS.leasesMax - 1) await queues.purge(A, 'all');
   }
   put('y');
   const last = await leaseOf();
-  queues.purge(A, 'all');
-  expect(() => queues.acknowledge(last, { leaseMs: 1_000 })).toThrow(unknown);
+  await queues.purge(A, 'all');
+  await expect(queues.acknowledge(last, { leaseMs: 1_000 })).rejects.toThrow(unknown);
 });
 
 test('a removed task answers who waits for it, and a full one does not stop who takes of all', async () => {

@@ -1,12 +1,13 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { DEAD_GROUP, DEFAULT_GROUP } from '../../../src/core/topics.js';
+import type { Entry } from '../../../src/queues/entry.js';
 import { takeInOrder } from '../../../src/queues/take.js';
-import type { Entry, TaskQueue } from '../../../src/queues/task-queue.js';
+import type { TaskQueue } from '../../../src/queues/task-queue.js';
 import { newQueue } from '../../fixtures/queues.js';
 
 function put(queue: TaskQueue, text: string, arrival = 0, nowMs = 0, wallMs = 1_000): boolean {
-  return queue.put(Buffer.from(text), { wallMs, nowMs, arrival }, undefined);
+  return queue.put(Buffer.from(text), { wallMs, nowMs, arrival }, undefined) === 'stored';
 }
 
 /** Somebody who takes one entry after the other. */

@@ -48,7 +48,7 @@ const upTo = (count: number) => Array.from({ length: count }, (_, n) => n + 1);
 
 /** A hub with real calls and a real router behind it: a worker, and a caller. */
 async function callWorld() {
-  const world = channelWorld(2 * MEBIBYTE);
+  const world = channelWorld({ packetBytesMax: 2 * MEBIBYTE });
   const calls = new Calls({
     clock: world.clock,
     random: new SeededRandom(1),

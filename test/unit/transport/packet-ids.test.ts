@@ -42,6 +42,29 @@ test('the end of the connection tells what did not arrive, and keeps what the br
   expect(ids.acknowledged('puback', 2)).toBe('broker');
 });
 
+test('what is kept outlives the connection, in its order, until it is acknowledged or given back', () => {
+  const told: string[] = [];
+  const ids = new PacketIds();
+  for (let count = 0; count < 65_533; count++) ids.advance();
+  const keep = (topic: string) => {
+    ids.open((yes) => told.push(`${topic} ${yes}`), { topic, payload: Buffer.from(topic) });
+  };
+  for (const topic of ['a', 'b', 'c', 'd']) keep(topic);
+  ids.open((yes) => told.push(`reply ${yes}`));
+  ids.connectionEnded();
+  expect(told).toEqual(['reply false']);
+  ids.resuming();
+  ids.resumed();
+  const kept = () => [...ids.kept()].map(({ topic, packetId }) => `${topic} ${packetId}`);
+  expect(kept()).toEqual(['a 65534', 'b 65535', 'c 1', 'd 2']);
+  expect(ids.acknowledged('puback', 65_535)).toBe('ours');
+  expect(kept()).toEqual(['a 65534', 'c 1', 'd 2']);
+  ids.giveBack();
+  expect(told).toEqual(['reply false', 'b true', 'a false', 'c false', 'd false']);
+  expect(ids.acknowledged('puback', 1)).toBe('unknown');
+  expect(ids.inFlight).toBe(0);
+});
+
 const FLOWS = [
   ['a PUBACK answers a QoS 1 publish', 1, ['puback'], ['broker']],
   ['a PUBREC does not answer a QoS 1 publish', 1, ['pubrec'], ['wrong-flow']],

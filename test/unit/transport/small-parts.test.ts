@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { silenceLimitMs } from '../../../src/transport/heartbeat.js';
 import { refuseSource } from '../../../src/transport/origin.js';
 import { Routes } from '../../../src/transport/routes.js';
-import { Sessions } from '../../../src/transport/session.js';
+import { newSession, Sessions } from '../../../src/transport/session.js';
 import { planSuback } from '../../../src/transport/suback-plan.js';
 import { Subscriptions } from '../../../src/transport/subscriptions.js';
 
@@ -57,6 +57,28 @@ test('sessions are bounded, and the least recently connected goes first', () => 
   expect(sessions.find('b')).not.toBe(b);
 });
 
+test('a session that nobody will find again is told of: discarded, replaced or pushed out', () => {
+  const forgotten: string[] = [];
+  const names = new Map<unknown, string>();
+  const sessions = new Sessions(2, (session) => forgotten.push(names.get(session) ?? '?'));
+  const keep = (id: string, name: string, session = newSession()) => {
+    names.set(session, name);
+    sessions.keep(id, session);
+    return session;
+  };
+  const first = keep('a', 'first');
+  keep('a', 'first', first);
+  expect(sessions.has('a', first)).toBe(true);
+  expect(forgotten).toEqual([]);
+  keep('a', 'second');
+  expect(sessions.has('a', first)).toBe(false);
+  keep('b', 'b');
+  keep('c', 'c');
+  sessions.discard('c');
+  sessions.discard('c');
+  expect(forgotten).toEqual(['first', 'second', 'c']);
+});
+
 test('a session with nothing in flight needs no memory, one with something is found again', () => {
   const sessions = new Sessions(10);
   const idle = sessions.find('idle');
@@ -65,7 +87,7 @@ test('a session with nothing in flight needs no memory, one with something is fo
   expect(sessions.find('idle')).not.toBe(idle);
   const busy = sessions.find('__proto__');
   sessions.keep('__proto__', busy);
-  busy.received.add(1);
+  busy.received.set(1, undefined);
   sessions.ended('__proto__');
   expect(sessions.find('__proto__')).toBe(busy);
 });
