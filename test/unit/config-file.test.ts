@@ -66,8 +66,8 @@ describe('a bad config is refused with file, line, place, what was expected and 
     ],
     [
       'a word that is none of the allowed ones',
-      'queue: { overflow: block }',
-      'edge.yaml:1: queue.overflow: expected one of "drop_oldest", "drop_newest", got "block"',
+      'queue: { overflow: wait }',
+      'edge.yaml:1: queue.overflow: expected one of "drop_oldest", "drop_newest", "block", got "wait"',
     ],
     [
       'a truth value that is none',
