@@ -230,6 +230,20 @@ test('a session that is taken over takes nothing twice: its old connection gives
   expect(after.socket.output).toEqual(pubrec(5));
 });
 
+test('a QoS 2 put that comes again on another connection is not acknowledged before its flush', async () => {
+  const { connect, settled, world, commits, puts: stored } = blockedWorld();
+  world.commitLater = true;
+  const stores = { clientId: 'stores', clean: false };
+  await (await connect(stores)).send(publish('w/ch/disk', 'once', 2, 5));
+  const after = await connect(stores);
+  await after.send(publish('w/ch/disk', 'once', 2, 5));
+  expect(stored).toEqual(['disk:once']);
+  expect(after.socket.output).toHaveLength(0);
+  commits[0]?.();
+  await settled();
+  expect(after.socket.output).toEqual(pubrec(5));
+});
+
 test('a QoS 2 put that comes again while it is held is not put again', async () => {
   const { connect, line, settled, waiting } = blockedWorld();
   const { socket, send } = await connect();
