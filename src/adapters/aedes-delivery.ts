@@ -90,6 +90,22 @@ export function guardDelivery(
   return true;
 }
 
+/** After a restart the persistence knows what is in flight towards a client, and its session here does not: without it,
+ *  ids would be given twice, and what is sent again would lack DUP [MQTT-3.3.1-1]. */
+export function resumeInFlight(
+  channel: Channel,
+  packets: readonly { readonly cmd?: string; readonly qos?: number; readonly messageId?: number | undefined }[],
+): void {
+  const { ids } = channel.session;
+  if (ids.inFlight > 0) return;
+  for (const { cmd, qos = 1, messageId } of packets) {
+    if (messageId === undefined) continue;
+    if (cmd === 'pubrel') ids.brokerReleased(messageId);
+    else ids.brokerPublished(messageId, qos);
+  }
+  ids.resuming();
+}
+
 function hasInternals(client: object): client is ClientInternals {
   return (
     hasMethods(client, 'deliver0', 'deliverQoS') &&

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Aedes, AuthenticateError, Client, PublishPacket } from 'aedes';
 import { LIMITS } from '../core/limits.js';
-import type { Logger } from '../core/ports.js';
+import type { Clock, Logger } from '../core/ports.js';
 import { hasMethods } from '../core/shape.js';
 import { NOWHERE_ROOT } from '../core/topics.js';
 import { WORKER_TOKEN_PREFIX } from '../core/worker-token.js';
@@ -12,7 +12,7 @@ import type { Qos } from '../transport/packet-type.js';
 import type { Subscription } from '../transport/subscribe-packet.js';
 import { guardDelivery } from './aedes-delivery.js';
 import { Hearing } from './aedes-hearing.js';
-import { guardPersistence } from './aedes-persistence.js';
+import { BrokerStorage } from './aedes-storage.js';
 
 /** Turns that closing clients get for their last wills. */
 const CLOSING_TURNS_MAX = 100;
@@ -34,6 +34,17 @@ export interface AedesHost {
   will(channel: Channel, topic: string, payload: Buffer, qos: Qos): boolean;
   /** Something went missing, for a client or for all; only counted when it comes too often. */
   event(type: string, data: Record<string, unknown>): boolean;
+  /** The broker keeps nothing for this client any more. */
+  sessionForgotten(clientId: string): void;
+}
+
+export interface AedesAdapterParts {
+  readonly broker: Aedes;
+  readonly host: AedesHost;
+  readonly log: Logger;
+  readonly clock: Clock;
+  /** How long a stored session outlives its connection. 0: for ever. */
+  readonly sessionExpiryMs: number;
 }
 
 export interface OutgoingMessage {
@@ -55,15 +66,24 @@ export class AedesAdapter {
   readonly #approved = new WeakMap<Channel, Map<string, Subscription>>();
   readonly #clients = new Map<Channel, Client>();
   readonly #hearing: Hearing;
+  readonly #storage: BrokerStorage;
   #attached = false;
   #liveBytes = 0;
   #liveWaiters: Array<() => void> = [];
 
-  constructor(broker: Aedes, host: AedesHost, log: Logger) {
+  constructor({ broker, host, log, clock, sessionExpiryMs }: AedesAdapterParts) {
     this.#broker = broker;
     this.#hearing = new Hearing(broker);
     this.#host = host;
     this.#log = log;
+    this.#storage = new BrokerStorage({
+      ...{ broker, clock, log, sessionExpiryMs },
+      notKept: (clientId, counter) => this.#notKept(clientId, counter),
+      sessionDropped: (client_id, why, messages) => {
+        host.sessionForgotten(client_id);
+        host.event('session_dropped', { client_id, why, messages });
+      },
+    });
   }
 
   attach(): void {
@@ -72,12 +92,7 @@ export class AedesAdapter {
     this.#wrapSubscribe();
     this.#wrapPublish();
     this.#listen();
-    const limits = { messagesMax: LIMITS.offlineMessagesMax, bytesMax: LIMITS.offlineBytesMax };
-    const undo = guardPersistence(Reflect.get(this.#broker, 'persistence'), limits, (clientId, packet) =>
-      this.#notKept(clientId, packet.brokerCounter),
-    );
-    if (undo) this.#undo.push(undo);
-    this.#undo.push(this.#hearing.start());
+    this.#undo.push(this.#storage.start(), this.#hearing.start());
     this.#unboundEmitter();
   }
 
@@ -175,6 +190,10 @@ export class AedesAdapter {
     if (client && this.#broker.listenerCount('ping') > 0) this.#broker.emit('ping', { cmd: 'pingreq' }, client);
   }
 
+  takesChanged(channel: Channel): void {
+    if (this.#attached) this.#storage.takesChanged(channel);
+  }
+
   /** Topics of retained messages that match a filter. */
   async retainedTopics(filter: string): Promise<string[]> {
     const topics: string[] = [];
@@ -205,7 +224,9 @@ export class AedesAdapter {
     this.#replace('preConnect', (client, packet, done) => {
       preConnect.call(broker, client, packet, (error, success) => {
         // One clock judges all silences, ours. With a limit of its own the host keeps Aedes' timers.
-        if (channelOf(client) && !Reflect.get(broker, 'keepaliveLimit')) packet.keepalive = 0;
+        const channel = channelOf(client);
+        if (channel && !Reflect.get(broker, 'keepaliveLimit')) packet.keepalive = 0;
+        if (channel && !packet.clean) this.#storage.connecting(channel, packet.clientId);
         done(error, success);
       });
     });
@@ -270,11 +291,15 @@ export class AedesAdapter {
       const channel = client ? channelOf(client) : undefined;
       // A connection that is over publishes nothing but its last will, and its will is published by no other.
       const isWill = channel ? client?.closed === true || 'brokerId' in packet : client === null;
+      const decided: typeof done = (error) => {
+        if (error || !channel || isWill) done(error);
+        else this.#storage.admit(channel, packet, () => done(null));
+      };
       if (!this.#mayPublish(client, channel, packet, isWill)) {
         drop(packet);
-        done(null);
+        decided(null);
       } else {
-        authorizePublish.call(broker, client, packet, done);
+        authorizePublish.call(broker, client, packet, decided);
       }
     });
   }

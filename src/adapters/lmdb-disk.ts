@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { open, type RootDatabase } from 'lmdb';
-import type { OrderedDisk } from '../queues/ordered-disk.js';
+import type { OrderedDisk } from '../core/ordered-disk.js';
 import { beforeOpening } from './lmdb-sound.js';
 
 type Database = RootDatabase<Buffer, Buffer>;

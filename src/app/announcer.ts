@@ -24,14 +24,14 @@ export class Announcer {
   readonly #clock: Clock;
   readonly #publish: Publish;
   readonly #isHeard: (topic: string) => boolean;
-  readonly #storageError: (taskId: TaskId) => string | undefined;
+  /** Why nothing can be put into the queue of a task; undefined: it can. */
+  readonly storageError: (taskId: TaskId) => string | undefined;
   readonly #lastState = new Map<TaskId, string>();
   /** How many events of each type there were, told or not. */
   readonly counts = new Map<string, number>();
   #tellings = new Map<string, number>();
   #second = 0;
 
-  /** @param storageError Why nothing can be put into the queue of a task; undefined: it can */
   constructor(
     topics: Topics,
     clock: Clock,
@@ -40,7 +40,7 @@ export class Announcer {
     storageError: (taskId: TaskId) => string | undefined,
   ) {
     this.#isHeard = isHeard;
-    this.#storageError = storageError;
+    this.storageError = storageError;
     this.#topics = topics;
     this.#clock = clock;
     this.#publish = publish;
@@ -55,7 +55,7 @@ export class Announcer {
   }
 
   taskState(status: TaskStatus): void {
-    const error = this.#storageError(status.taskId);
+    const error = this.storageError(status.taskId);
     const state = stateToWire(status);
     const payload = JSON.stringify(error === undefined ? state : { ...state, storage_error: error });
     if (this.#lastState.get(status.taskId) === payload) return;

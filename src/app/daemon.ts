@@ -1,8 +1,10 @@
 import { Aedes } from 'aedes';
 import { type OpenListener, openListener } from '../adapters/listeners.js';
+import { systemClock } from '../adapters/system-clock.js';
 import { LIMITS } from '../core/limits.js';
 import type { LoadedConfig } from './config-file.js';
 import { createLog } from './log.js';
+import { SessionStore } from './session-store.js';
 import { SuperNode } from './super-node.js';
 
 /** A node with a broker and listeners of its own. */
@@ -16,11 +18,16 @@ export interface Daemon {
 /** Starts a node. What was begun is undone when a later step fails.
  *  @throws SuperNodeError SN_ERR_LISTEN, SN_ERR_DATA_DIR */
 export async function startDaemon(config: LoadedConfig): Promise<Daemon> {
-  const { listeners: wanted, log: logOptions, ...nodeConfig } = config;
+  const { listeners: wanted, log: logOptions, ...rest } = config;
+  // A node of its own keeps what it acknowledged; a plugin is as lasting as its host wants it.
+  const queue = { storage: config.data_dir === undefined ? ('memory' as const) : ('disk' as const), ...config.queue };
+  const nodeConfig = { ...rest, queue };
   const log = createLog(logOptions);
-  const broker = await Aedes.createBroker();
+  // Before the broker, which needs what is stored; the directory stays ours until after it.
+  const store = config.data_dir === undefined ? undefined : await SessionStore.open(config.data_dir, log, systemClock);
+  const broker = await Aedes.createBroker(store?.persistence ? { persistence: store.persistence } : {});
   broker.addListener('error', (error: unknown) => log.error({ err: error }, 'the broker met an error'));
-  const node = new SuperNode({ broker, config: nodeConfig, log });
+  const node = new SuperNode({ broker, config: nodeConfig, log, store });
   const open: OpenListener[] = [];
   let closed: Promise<void> | undefined;
   const close = async () => {
@@ -29,6 +36,7 @@ export async function startDaemon(config: LoadedConfig): Promise<Daemon> {
     await node.close();
     await new Promise<void>((resolve) => broker.close(resolve));
     await Promise.all(shut);
+    await store?.close();
   };
   try {
     await node.attach();

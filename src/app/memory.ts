@@ -1,5 +1,5 @@
 import { openChildJournal } from '../adapters/child-journal.js';
-import { openDataDir } from '../adapters/data-dir.js';
+import { type DataDir, openDataDir } from '../adapters/data-dir.js';
 import { endLeftovers } from '../adapters/leftovers.js';
 import { openTaskFile } from '../adapters/task-file.js';
 import type { ChildJournal, Clock, Logger, TaskStore } from '../core/ports.js';
@@ -21,10 +21,19 @@ const NOTHING: NodeMemory = {
 };
 
 /** Opens the data directory, if there is one, and ends what a crash of the last run left of its children.
+ *  @param held The directory, where the caller has it already, and keeps it for longer
  *  @throws SuperNodeError SN_ERR_DATA_DIR */
-export async function openMemory(dataDir: string | undefined, log: Logger, clock: Clock): Promise<NodeMemory> {
+export async function openMemory(
+  dataDir: string | undefined,
+  log: Logger,
+  clock: Clock,
+  held?: DataDir,
+): Promise<NodeMemory> {
   if (dataDir === undefined) return NOTHING;
-  const directory = openDataDir(dataDir);
+  const directory = held ?? openDataDir(dataDir);
+  const leave = () => {
+    if (!held) directory.close();
+  };
   try {
     const { journal, leftovers, close } = openChildJournal(directory.path, log);
     const { ended, living } = await endLeftovers(leftovers, log, clock);
@@ -38,11 +47,11 @@ export async function openMemory(dataDir: string | undefined, log: Logger, clock
       close: async () => {
         close();
         await closeTasks();
-        directory.close();
+        leave();
       },
     };
   } catch (error) {
-    directory.close();
+    leave();
     throw error;
   }
 }

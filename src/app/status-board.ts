@@ -22,8 +22,15 @@ export interface BoardPorts {
   readonly usage: UsageSampler;
   readonly calls: CallFigures;
   readonly hub: () => Hub;
+  readonly announced: AnnouncedFigures;
+}
+
+/** What is told to everybody as well. */
+interface AnnouncedFigures {
   /** Events so far, by type. */
-  readonly events: ReadonlyMap<string, number>;
+  readonly counts: ReadonlyMap<string, number>;
+  /** Why nothing can be put into the queue of a task; undefined: it can. */
+  readonly storageError: (taskId: TaskId) => string | undefined;
 }
 
 /** What is counted of calls. */
@@ -56,7 +63,7 @@ export class NodeStatusBoard implements StatusBoard {
       connections: hub().connections,
       queue_bytes: queues.bytes,
       calls: { in_flight: calls.size, late: calls.late },
-      events: Object.fromEntries(this.#ports.events),
+      events: Object.fromEntries(this.#ports.announced.counts),
       tasks: supervisor.list().map((status) => this.#task(status)),
     };
   }
@@ -156,6 +163,7 @@ export class NodeStatusBoard implements StatusBoard {
     const queue = this.#ports.queues.get(taskId);
     if (!queue) return {};
     const { length, bytes, readyLength, deadLength, seq, dropped, discarded, epoch, bounds } = queue;
+    const storageError = this.#ports.announced.storageError(taskId);
     const named = queue.groups().filter(({ name }) => name !== DEFAULT_GROUP);
     return {
       length,
@@ -166,6 +174,7 @@ export class NodeStatusBoard implements StatusBoard {
       discarded,
       epoch,
       bounds: queueToWire(bounds),
+      ...(storageError === undefined ? {} : { storage_error: storageError }),
       ...(deadLength > 0 ? { dead: deadLength } : {}),
       ...(named.length > 0 ? { groups: Object.fromEntries(named.map(groupToWire)) } : {}),
     };

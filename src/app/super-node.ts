@@ -6,14 +6,10 @@ import { ChildProcessSpawner } from '../adapters/child-process.js';
 import { systemClock, systemRandom } from '../adapters/system-clock.js';
 import { TreeUsages } from '../adapters/usage.js';
 import { Calls } from '../calls/calls.js';
-import { answerIn, stdinSeat, stdinSeatId } from '../calls/stdin-lines.js';
 import type { ConfigWire } from '../core/config-schema.js';
-import { mismatch } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
 import type { ChildJournal, Clock, Logger, ProcessUsage, Random } from '../core/ports.js';
-import type { Seat } from '../core/seat.js';
 import { type TaskId, Topics, taskIdOf } from '../core/topics.js';
-import { seatOwner, type WorkerKey } from '../core/worker-key.js';
 import { Queues } from '../queues/queues.js';
 import type { Caller } from '../router/request.js';
 import { type CallOptions, Router } from '../router/router.js';
@@ -22,6 +18,7 @@ import { Hub } from '../transport/hub.js';
 import { Routes } from '../transport/routes.js';
 import { Announcer } from './announcer.js';
 import { CommandedTasks } from './commanded-tasks.js';
+import { Courier } from './courier.js';
 import { workerEnvironment } from './environment.js';
 import { livenessOf } from './liveness.js';
 import { logFilesOf } from './log-dir.js';
@@ -34,9 +31,6 @@ import { TaskCatalog } from './task-catalog.js';
 import { TaskLogs } from './task-logs.js';
 import { UsageSampler } from './usage-sampler.js';
 import { packageVersion } from './version.js';
-
-const NEWLINE = 10;
-const LINE_END = Uint8Array.of(NEWLINE);
 
 const IN_PROCESS: Caller = { id: 'in-process', role: 'admin' };
 
@@ -72,6 +66,7 @@ export class SuperNode {
   readonly #router: Router;
   readonly #usage: UsageSampler;
   readonly #calls: Calls;
+  readonly #courier: Courier;
   readonly #logs: TaskLogs;
   readonly #board: NodeStatusBoard;
   #journal: ChildJournal | undefined;
@@ -100,7 +95,12 @@ export class SuperNode {
       files: logFilesOf(config, log, clock),
       tasksMax: config.limits?.tasks ?? LIMITS.tasksMax,
     });
-    this.#calls = new Calls({ clock, random: this.#random, seats: (taskId) => this.#seats(taskId) });
+    this.#calls = new Calls({ clock, random: this.#random, seats: (taskId) => this.#courier.seats(taskId) });
+    this.#courier = new Courier({
+      supervisor: () => this.#supervisor,
+      hub: () => this.#hub,
+      calls: this.#calls,
+    });
     const usages = new TreeUsages();
     this.#supervisor = new Supervisor({
       clock,
@@ -139,7 +139,7 @@ export class SuperNode {
       queues: this.#queues,
       usage: this.#usage,
       calls: this.#calls,
-      events: this.#announcer.counts,
+      announced: this.#announcer,
       hub: () => this.#hub,
     });
     this.#router = new Router(
@@ -147,7 +147,7 @@ export class SuperNode {
         tasks: this.#commanded,
         records: this.#catalog,
         queues: this.#queues,
-        courier: { send: (taskId, payload) => this.#send(taskId, payload) },
+        courier: this.#courier,
         calls: this.#calls,
         logs: this.#logs,
         board: this.#board,
@@ -249,7 +249,7 @@ export class SuperNode {
       logs: this.#logs,
       catalog: () => this.#catalog,
       liveRoom: () => this.#adapter.liveRoom(),
-      answer: (worker, line) => this.#answer(worker, line),
+      answer: (worker, line) => this.#courier.answer(worker, line),
       workerGone: (worker, why) => this.#calls.workerGone(worker, why),
       closeChannels: (worker) => this.#hub.closeChannels(worker),
       forget: (taskId) => {
@@ -307,6 +307,7 @@ export class SuperNode {
       broker: {
         authorizeSubscribe: (channel, subscription) => this.#adapter.authorizeSubscribe(channel, subscription),
         pinged: (channel) => this.#adapter.pinged(channel),
+        takesChanged: (channel) => this.#adapter.takesChanged(channel),
       },
       report: { event: (type, data, taskId) => this.#event(type, data, taskId) },
     });
@@ -339,36 +340,6 @@ export class SuperNode {
       takePrefetch: limits?.take_prefetch ?? LIMITS.takePrefetch,
       takeResumeMs: limits?.take_resume_ms ?? LIMITS.takeResumeMs,
     };
-  }
-
-  /** Bytes to all who take commands of a task: its connections, or programs that read lines. */
-  #send(taskId: TaskId, payload: Uint8Array): number {
-    if (!this.#readsLines(taskId)) return this.#hub.send(taskId, payload);
-    if (payload.includes(NEWLINE)) {
-      throw mismatch('SN_ERR_REQUEST', 'payload', 'one line, for a worker with stdin: lines', 'a line end in it');
-    }
-    const line = Buffer.concat([payload, LINE_END]);
-    return this.#supervisor.stdins(taskId).filter(({ write }) => write(line) === 'written').length;
-  }
-
-  #seats(taskId: TaskId): readonly Seat[] {
-    if (!this.#readsLines(taskId)) return this.#hub.seats(taskId);
-    const stdins = this.#supervisor.stdins(taskId);
-    return stdins.map(({ worker, name, write }) => stdinSeat(seatOwner(worker), name, write));
-  }
-
-  /** Its workers get everything by their stdin, also where one of them connects. */
-  #readsLines(taskId: TaskId): boolean {
-    return this.#supervisor.record(taskId)?.stdin === 'lines';
-  }
-
-  /** A line of stdout that may answer a call. A late answer is no entry and no line of the log: it is counted, as one
-   *  by MQTT is. */
-  #answer(worker: WorkerKey, line: Uint8Array): undefined | 'taken' | Promise<void> {
-    const answer = answerIn(line);
-    const seatId = stdinSeatId(seatOwner(worker));
-    if (answer === undefined) return undefined;
-    return this.#calls.answer(seatId, { taskId: worker.taskId, ...answer }) ?? 'taken';
   }
 
   #sampled(usage: ReadonlyMap<number, ProcessUsage>): void {

@@ -137,7 +137,7 @@ export class TaskCatalog implements Records, Intake {
    *  known by now. */
   registerStored(): void {
     this.#hasStarted = true;
-    for (const taskId of this.#ports.queues.storedTaskIds) {
+    for (const taskId of this.#ports.queues.leftBehind()) {
       try {
         this.register(taskId);
       } catch (error) {

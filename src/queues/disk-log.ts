@@ -1,3 +1,4 @@
+import type { DiskBatch, OrderedDisk } from '../core/ordered-disk.js';
 import {
   deadKey,
   entryKey,
@@ -15,7 +16,6 @@ import {
 } from './disk-records.js';
 import { EntryColumns } from './entry-columns.js';
 import type { EntryLog, LoggedEntry, LoggedQueue, QueueState, StoredQueue } from './entry-log.js';
-import type { DiskBatch, OrderedDisk } from './ordered-disk.js';
 
 /** What an entry in memory costs beside its bytes, about. */
 const COLUMN_BYTES = 40;

@@ -1,6 +1,7 @@
 import { LIMITS } from '../core/limits.js';
+import type { DiskBatch, OrderedDisk } from '../core/ordered-disk.js';
 import type { Cancel, Clock } from '../core/ports.js';
-import type { TaskId } from '../core/topics.js';
+import { DEFAULT_GROUP, type TaskId } from '../core/topics.js';
 import { DiskLog, type DiskLogHost, someOf } from './disk-log.js';
 import {
   ABOUT_KEY,
@@ -16,8 +17,7 @@ import {
   writeQueue,
 } from './disk-records.js';
 import type { QueueState } from './entry-log.js';
-import type { DiskBatch, OrderedDisk } from './ordered-disk.js';
-import type { OpenedLog, QueueStore } from './queue-store.js';
+import type { OpenedLog, QueueStore, UnopenedQueue } from './queue-store.js';
 
 /** Entries of purged queues deleted with one batch. */
 const DELETIONS = 1_000;
@@ -111,8 +111,12 @@ export class DiskStore implements QueueStore {
     return last;
   }
 
-  taskIds(): readonly TaskId[] {
-    return [...this.#found.keys()];
+  unopened(): readonly UnopenedQueue[] {
+    return Array.from(this.#found, ([taskId, { state }]) => ({
+      taskId,
+      length: state.length,
+      hasNamedGroups: state.groups.some(({ name }) => name !== DEFAULT_GROUP),
+    }));
   }
 
   open(taskId: TaskId): OpenedLog {

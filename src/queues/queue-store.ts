@@ -7,12 +7,19 @@ export interface OpenedLog {
   readonly stored: StoredQueue | undefined;
 }
 
+export interface UnopenedQueue {
+  readonly taskId: TaskId;
+  readonly length: number;
+  /** A group is to see what comes next. */
+  readonly hasNamedGroups: boolean;
+}
+
 /** Where queues are kept. */
 export interface QueueStore {
   /** The newest arrival that an entry of an earlier run had; 0: there was none. */
   readonly lastArrival: number;
   /** Those that an earlier run left behind and nobody has opened yet. */
-  taskIds(): readonly TaskId[];
+  unopened(): readonly UnopenedQueue[];
   open(taskId: TaskId): OpenedLog;
   /** Forgets a queue and all that is kept of it. */
   drop(taskId: TaskId): void;

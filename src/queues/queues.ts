@@ -78,9 +78,14 @@ export class Queues {
     this.#held.serveSoon();
   }
 
-  /** Tasks whose queues an earlier run left on the disk and nobody has opened yet. */
-  get storedTaskIds(): readonly TaskId[] {
-    return this.#disk?.taskIds() ?? [];
+  /** Tasks whose queues an earlier run left on the disk with entries in them, and that nobody has named yet. Of the others
+   *  those are forgotten that nobody would miss. */
+  leftBehind(): readonly TaskId[] {
+    const unopened = this.#disk?.unopened() ?? [];
+    for (const { taskId, length, hasNamedGroups } of unopened) {
+      if (length === 0 && !hasNamedGroups) this.#disk?.drop(taskId);
+    }
+    return unopened.filter(({ length }) => length > 0).map(({ taskId }) => taskId);
   }
 
   /** Payload bytes held by all queues. */

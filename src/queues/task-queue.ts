@@ -285,13 +285,8 @@ export class TaskQueue implements LoggedQueue {
     };
   }
 
-  marksIn(groupId: number, from: number, to: number): readonly Mark[] {
-    return this.#groups.marksIn(groupId, from, to);
-  }
-
-  deadMark(seq: number): DeadMark | undefined {
-    return this.#dead.mark(seq);
-  }
+  marksIn = (groupId: number, from: number, to: number): readonly Mark[] => this.#groups.marksIn(groupId, from, to);
+  deadMark = (seq: number): DeadMark | undefined => this.#dead.mark(seq);
 
   flushed(): void {
     if (this.#show()) this.#shown(this);

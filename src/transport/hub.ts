@@ -218,11 +218,14 @@ export class Hub implements ChannelHost {
     // After the SUBACK.
     this.clock.soon(() => {
       for (const subscription of filters) this.#takes.begin(channel, subscription);
+      this.#ports.broker.takesChanged(channel);
     });
   }
 
   unsubscribed(channel: Channel, filters: readonly string[]): void {
+    const before = channel.session.takes.size;
     for (const filter of filters) this.#takes.end(channel, filter);
+    if (channel.session.takes.size < before) this.#ports.broker.takesChanged(channel);
   }
 
   flushSoon(channel: Channel): void {

@@ -95,6 +95,8 @@ export interface BrokerAccess {
   /** Asks the host's own rules whether the client may hold a filter. */
   authorizeSubscribe(channel: Channel, subscription: Subscription): boolean | Promise<boolean>;
   pinged(channel: Channel): void;
+  /** A client with a stored session takes by other filters than before. */
+  takesChanged(channel: Channel): void;
 }
 
 export interface TransportReport {

@@ -34,7 +34,8 @@ describe.each(NODE_KINDS)('a node as %s that is started again', (kind) => {
 
   async function start(config: NodeConfig = {}): Promise<void> {
     await stop();
-    node = await startTestNode(kind, { data_dir: join(dir, 'data'), workers: WORKERS, ...config });
+    const queue = { storage: 'memory' as const };
+    node = await startTestNode(kind, { data_dir: join(dir, 'data'), workers: WORKERS, queue, ...config });
     app = await connectApp(node.port);
   }
   async function states(): Promise<Record<string, string>> {
@@ -85,6 +86,27 @@ describe.each(NODE_KINDS)('a node as %s that is started again', (kind) => {
     expect(await states()).toEqual({});
     await start({ tasks });
     expect(await states()).toEqual({ a: 'ready' });
+  });
+
+  test('has what queues on its disk hold, also of tasks that nobody names any more', async () => {
+    const queue = { storage: 'disk' as const };
+    await start({
+      queue,
+      tasks: [
+        { task_id: 'gone', worker: 'sleeps' },
+        { task_id: 'empty', worker: 'sleeps' },
+      ],
+    });
+    await app.client.publish('w/ch/gone', 'from before', { qos: 1 });
+    await app.client.publish('w/ch/sensor', 'as well', { qos: 1 });
+    await app.client.publish('w/ch/dropped', 'no more', { qos: 1 });
+    await cmd('remove', 'dropped');
+    await start({ queue });
+    expect(await states()).toEqual({ gone: 'pending', sensor: 'pending' });
+    const { data } = await app.ask('m/fetch', { max: 10 });
+    expect(data.entries).toMatchObject([{ payload: 'from before' }, { payload: 'as well' }]);
+    await start({ queue });
+    expect(await states()).toEqual({});
   });
 
   test('takes nothing for a net task that was stopped', async () => {

@@ -8,14 +8,15 @@ const SOURCE = fileURLToPath(new URL('../../src', import.meta.url));
 /** What each room may import: other rooms, and packages or Node's own modules. */
 const ROOMS: Record<string, { rooms: string[]; outside: RegExp }> = {
   core: { rooms: [], outside: /^@sinclair\/typebox/ },
-  queues: { rooms: ['core'], outside: /^$/ },
+  queues: { rooms: ['core'], outside: /^(@sinclair\/typebox(\/value)?|msgpackr)$/ },
   supervisor: { rooms: ['core'], outside: /^$/ },
   calls: { rooms: ['core'], outside: /^node:buffer$/ },
   router: { rooms: ['core'], outside: /^(node:buffer|@sinclair\/typebox)$/ },
   transport: { rooms: ['core', 'router'], outside: /^node:(buffer|events|http|net|stream)$/ },
   adapters: {
     rooms: ['core', 'transport'],
-    outside: /^(node:|aedes$|pidusage($|\/)|websocket-stream$|rotating-file-stream$|@sinclair\/typebox)/,
+    outside:
+      /^(node:|aedes$|aedes-persistence$|lmdb$|pidusage($|\/)|websocket-stream$|rotating-file-stream$|@sinclair\/typebox)/,
   },
   app: {
     rooms: ['core', 'queues', 'supervisor', 'calls', 'router', 'transport', 'adapters'],

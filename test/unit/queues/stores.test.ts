@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openLmdbDisk } from '../../../src/adapters/lmdb-disk.js';
+import type { OrderedDisk } from '../../../src/core/ordered-disk.js';
 import type { QueueBounds } from '../../../src/core/task-record.js';
 import { DEAD_GROUP, DEFAULT_GROUP, taskIdOf } from '../../../src/core/topics.js';
 import type { Fetched, FetchOptions } from '../../../src/queues/fetched.js';
 import type { HeldPut } from '../../../src/queues/held-puts.js';
-import type { OrderedDisk } from '../../../src/queues/ordered-disk.js';
 import { boundsOf, newQueues, type StoredQueues } from '../../fixtures/queues.js';
 import { VirtualClock } from '../../fixtures/virtual-clock.js';
 
@@ -328,7 +328,7 @@ describe.each(['memory', 'disk'] as const)('a queue in a store: %s', (storage) =
     await stored.flushed();
     await purged;
     await restart();
-    expect(stored.queues.storedTaskIds).toEqual([A]);
+    expect(stored.store.unopened()).toMatchObject([{ taskId: A, length: 0 }]);
     open();
     open({}, B);
     expect([texts(await fetch()), texts(await fetch({ taskId: B }))]).toEqual([[], []]);
@@ -340,10 +340,22 @@ describe.each(['memory', 'disk'] as const)('a queue in a store: %s', (storage) =
     await put(['kept']);
     await restart();
     await restart();
-    expect(stored.queues.storedTaskIds).toEqual([A]);
+    expect(stored.queues.leftBehind()).toEqual([A]);
     open();
-    expect(stored.queues.storedTaskIds).toEqual([]);
+    expect(stored.queues.leftBehind()).toEqual([]);
     expect(texts(await fetch())).toEqual(['kept']);
+  });
+
+  test('an empty one that nobody opens is forgotten, unless a group is to see what comes', async () => {
+    await put(['a']);
+    (await fetch()).settle();
+    open({ groups: [{ name: 'g', from: 'first' }] }, B);
+    await stored.flushed();
+    await restart();
+    expect(stored.queues.leftBehind()).toEqual([]);
+    expect(stored.store.unopened().map(({ taskId }) => taskId)).toEqual([B]);
+    await put(['b'], B);
+    expect(stored.queues.get(B)?.find('g')?.readyLength).toBe(1);
   });
 
   test('entries of before a restart are as old as they are', async () => {
