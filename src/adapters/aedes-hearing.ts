@@ -2,6 +2,7 @@ import type { Aedes } from 'aedes';
 import { LIMITS } from '../core/limits.js';
 import type { Cancel } from '../core/ports.js';
 import { hasMethods } from '../core/shape.js';
+import { replaceMethod } from './replace-method.js';
 
 /** The parts of mqemitter that tell who listens (mqemitter 7, mqemitter.js). */
 interface Emitter {
@@ -10,10 +11,14 @@ interface Emitter {
   readonly _matcher: { match(topic: string): readonly unknown[] };
 }
 
-/** Whether a QoS 0 message to a topic would reach anybody now. Remembers the answer until somebody comes or goes. */
+/** Whether a message to a topic would reach anybody: now, or a stored session later. Remembers the answers until
+ *  somebody comes or goes. */
 export class Hearing {
   readonly #broker: Aedes;
   readonly #known = new Map<string, boolean>();
+  /** Topics of which no stored session is kept anything. */
+  readonly #unkept = new Set<string>();
+  #keeperVersion = 0;
   #emitter: Emitter | undefined;
 
   constructor(broker: Aedes) {
@@ -22,6 +27,53 @@ export class Hearing {
 
   /** @returns undoes it; after that everything counts as heard */
   start(): Cancel {
+    const undo = [this.#watchEmitter(), this.#watchKeeper()];
+    return () => {
+      for (const one of undo.reverse()) one();
+    };
+  }
+
+  /** Whether a message at QoS 1 or 2 would be kept for a stored session. Not known yet counts as yes: then the broker
+   *  asks, and it is. */
+  isKept(topic: string): boolean {
+    return !this.#unkept.has(topic);
+  }
+
+  #watchKeeper(): Cancel {
+    const keeper: unknown = Reflect.get(this.#broker, 'persistence');
+    // What tells for whom messages are kept (aedes-persistence, its README).
+    if (!hasMethods(keeper, 'subscriptionsByTopic', 'addSubscriptions')) return () => undefined;
+    const forget = () => {
+      this.#keeperVersion += 1;
+      this.#unkept.clear();
+    };
+    const undo = [
+      replaceMethod(keeper, 'subscriptionsByTopic', (find) => async (topic) => {
+        const version = this.#keeperVersion;
+        const found = await find(topic);
+        const isNone = Array.isArray(found) && found.length === 0;
+        if (!isNone || typeof topic !== 'string' || version !== this.#keeperVersion) return found;
+        if (this.#unkept.size >= LIMITS.topicCacheMax) this.#unkept.clear();
+        this.#unkept.add(topic);
+        return found;
+      }),
+      // Before and after: meanwhile the answer may be either.
+      replaceMethod(keeper, 'addSubscriptions', (add) => async (...args) => {
+        forget();
+        try {
+          return await add(...args);
+        } finally {
+          forget();
+        }
+      }),
+    ];
+    return () => {
+      forget();
+      for (const one of undo) one();
+    };
+  }
+
+  #watchEmitter(): Cancel {
     const emitter: unknown = Reflect.get(this.#broker, 'mq');
     if (!isEmitter(emitter)) return () => undefined;
     const { on, removeListener } = emitter;

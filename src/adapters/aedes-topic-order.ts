@@ -6,7 +6,7 @@ import { replaceMethod } from './replace-method.js';
 /** Publishes to one topic that the broker has begun and not given to its subscribers yet. */
 interface Line {
   /** The broker's numbers of them, in order. */
-  readonly counters: number[];
+  readonly counters: Set<number>;
   /** Of those whose turn has not come. */
   readonly held: Map<number, () => void>;
 }
@@ -52,8 +52,8 @@ class TopicOrder {
   /** False: nothing is before it, and it takes no time. */
   begin({ topic, qos = 0, retain = false }: Message, counter: number): boolean {
     const line = this.#lines.get(topic);
-    if (line) line.counters.push(counter);
-    else if (qos > 0 || retain) this.#lines.set(topic, { counters: [counter], held: new Map() });
+    if (line) line.counters.add(counter);
+    else if (qos > 0 || retain) this.#lines.set(topic, { counters: new Set([counter]), held: new Map() });
     else return false;
     return true;
   }
@@ -61,16 +61,16 @@ class TopicOrder {
   /** @param go Called when all before it have gone */
   give(topic: string, counter: number, go: () => void = () => undefined): void {
     const line = this.#lines.get(topic);
-    if (!line?.counters.includes(counter)) {
+    if (!line?.counters.has(counter)) {
       go();
       return;
     }
     line.held.set(counter, go);
-    for (let first = line.counters[0]; first !== undefined; first = line.counters[0]) {
+    for (const first of line.counters) {
       const next = line.held.get(first);
       if (!next) return;
       line.held.delete(first);
-      line.counters.shift();
+      line.counters.delete(first);
       next();
     }
     if (this.#lines.get(topic) === line) this.#lines.delete(topic);

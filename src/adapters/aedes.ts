@@ -132,7 +132,7 @@ export class AedesAdapter {
       return;
     }
     // Most tasks are fetched from, and nobody listens: then there is nothing to tell, and nothing that keeps it.
-    if (live && qos === 0 && !retain && !this.#hearing.isHeard(topic)) return;
+    if (live && !retain && !this.#hearing.isHeard(topic) && (qos === 0 || !this.#hearing.isKept(topic))) return;
     const bytes = Buffer.from(payload);
     const cost = live ? bytes.length + LIMITS.liveOverheadBytes : 0;
     this.#liveBytes += cost;

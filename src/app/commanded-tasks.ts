@@ -12,6 +12,8 @@ export interface CommandedPorts {
   /** @throws SuperNodeError as `resolveRecord` does */
   resolve(wire: TaskWire, source: RecordSource): TaskRecord;
   event(type: string, data: Record<string, unknown>, taskId: TaskId): void;
+  /** Settles when what removed tasks left in the queues is gone for good. Undefined: it is. */
+  forgotten(): Promise<void> | undefined;
 }
 
 /** What commands make of the tasks, and the memory of it: with a `data_dir`, tasks that were commanded and whether each
@@ -87,6 +89,7 @@ export class CommandedTasks implements TaskControl {
     await this.#ports.supervisor.remove(taskId);
     await saved;
     await this.#forgetGone(taskId);
+    await this.#ports.forgotten();
   }
 
   signal(taskId: TaskId, sig: SignalName): void {

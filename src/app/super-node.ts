@@ -122,6 +122,7 @@ export class SuperNode {
       log,
       resolve: (task, source) => this.#catalog.resolve(task, source),
       event: (type, data, taskId) => this.#event(type, data, taskId),
+      forgotten: () => this.#queues.whenFlushed(),
     });
     this.#usage = new UsageSampler({
       clock,

@@ -42,6 +42,21 @@ describe.each(NODE_KINDS)('a node as %s', (kind) => {
     listener.client.kill();
   });
 
+  test('a stored session that comes when nobody listened so far is kept what follows', async () => {
+    const task = `kept-${kind}`;
+    const put = (text: string) => app.client.publish(`w/ch/${task}`, text, { qos: 1 });
+    for (const text of ['unheard', 'unheard too']) await put(text);
+    const session = { clientId: `away-${kind}`, clean: false };
+    const first = await RawClient.connect(node.port, session);
+    await first.subscribe({ filter: `m/data/${task}`, qos: 1 });
+    await first.disconnect();
+    for (const text of ['one', 'two']) await put(text);
+    const second = await RawClient.connect(node.port, session);
+    const kept = await second.waitForPublishes(2);
+    expect(kept.map(({ payload }) => payload.toString())).toEqual(['one', 'two']);
+    await second.disconnect();
+  });
+
   test('bytes that are no UTF-8 come as base64, and text does when asked for', async () => {
     const task = fresh('bytes');
     await app.client.publish(`w/ch/${task}`, Buffer.of(0xff, 0x00, 0x80), { qos: 1 });

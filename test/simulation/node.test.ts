@@ -89,6 +89,7 @@ class Schedule {
           log,
           resolve: (task, source) => this.catalog.resolve(task, source),
           event: () => undefined,
+          forgotten: () => undefined,
         }),
         records: this.catalog,
         queues: this.queues,
