@@ -47,7 +47,10 @@ export const LIMITS = {
   queueBytesMax: 17_179_869_184,
   /** Entries that queues on disk keep in memory as well, all together, so that most are never read back. */
   queueCacheBytes: 16_777_216,
-  /** What could not be written to the disk is tried again after so long; what need not be written soon is after as much. */
+  /** What nobody waits for is written to the disk with the next put, or after so long: that an entry was settled by a
+   *  PUBACK, that it was handed out. */
+  diskLazyMs: 100,
+  /** What could not be written to the disk is tried again after so long. */
   diskRetryMs: 1_000,
   /** The same for a disk that could not be opened. */
   diskOpenRetryMs: 5_000,

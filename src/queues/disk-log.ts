@@ -1,7 +1,7 @@
 import type { DiskBatch, OrderedDisk } from '../core/ordered-disk.js';
 import {
   deadKey,
-  entryKey,
+  EntryKeys,
   markKey,
   marksRange,
   pageBounds,
@@ -46,6 +46,7 @@ export interface DiskLogHost {
 export class DiskLog implements EntryLog {
   readonly #host: DiskLogHost;
   #no: number;
+  #keys: EntryKeys;
   #queue: LoggedQueue | undefined;
   /** Entries up to this one were put in an earlier run: their `putMs` is of another clock. */
   readonly #earlierRunSeq: number;
@@ -70,6 +71,7 @@ export class DiskLog implements EntryLog {
   constructor(host: DiskLogHost, no: number, state: QueueState | undefined) {
     this.#host = host;
     this.#no = no;
+    this.#keys = new EntryKeys(no);
     const seq = state?.seq ?? 0;
     this.#earlierRunSeq = seq;
     this.flushedSeq = seq;
@@ -143,13 +145,14 @@ export class DiskLog implements EntryLog {
     if (seq >= this.#cachedFrom) this.#uncache(seq);
     if (seq <= this.#writingSeq) this.#gone.add(seq);
     if (this.#lastRead?.seq === seq) this.#lastRead = undefined;
-    this.changed('soon');
+    this.changed('lazily');
   }
 
   /** What is on the disk is deleted little by little; a queue of another number begins. */
   clear(): void {
     this.#host.retire(this.#no);
     this.#no = this.#host.newNo();
+    this.#keys = new EntryKeys(this.#no);
     this.#uncacheUpTo(this.#lastSeq);
     this.#gone.clear();
     this.#pages.clear();
@@ -185,10 +188,10 @@ export class DiskLog implements EntryLog {
   write(batch: DiskBatch, slab: Slab): void {
     const no = this.#no;
     const gone = [...this.#gone];
-    for (const seq of gone) batch.remove(entryKey(no, seq));
+    for (const seq of gone) batch.remove(this.#keys.of(seq));
     for (let seq = this.#cached.next(this.flushedSeq + 1); seq !== undefined; seq = this.#cached.next(seq + 1)) {
       const entry = this.#cached.read(seq);
-      if (entry !== undefined) batch.put(entryKey(no, seq), slab.entry(entry));
+      if (entry !== undefined) batch.put(this.#keys.of(seq), slab.entry(entry));
     }
     this.#writingSeq = this.#lastSeq;
     const pages = [...this.#pages].flatMap(([groupId, numbers]) =>
@@ -265,7 +268,7 @@ export class DiskLog implements EntryLog {
   #onDisk(seq: number): LoggedEntry | undefined {
     if (this.#gone.has(seq)) return undefined;
     if (this.#lastRead?.seq === seq) return this.#lastRead;
-    const value = this.#host.disk.get(entryKey(this.#no, seq));
+    const value = this.#host.disk.get(this.#keys.of(seq));
     const entry = value && readEntry(seq, value);
     if (entry === undefined) return undefined;
     const isEarlier = seq <= this.#earlierRunSeq;
@@ -276,11 +279,12 @@ export class DiskLog implements EntryLog {
   /** Mostly the one that is asked for is there. */
   #nextOnDisk(from: number): number | undefined {
     if (this.#onDisk(from) !== undefined) return from;
-    const end = entryKey(this.#no, this.#cachedFrom);
+    // Two keys at a time.
+    const end = Buffer.from(this.#keys.of(this.#cachedFrom));
     let start = from + 1;
     for (;;) {
       // One of those that are gone may be the next on the disk: then a few are looked at together.
-      const keys = this.#host.disk.keys(entryKey(this.#no, start), end, start === from + 1 ? 1 : 64);
+      const keys = this.#host.disk.keys(this.#keys.of(start), end, start === from + 1 ? 1 : 64);
       for (const found of keys) if (!this.#gone.has(seqOf(found))) return seqOf(found);
       const last = keys.at(-1);
       if (last === undefined) return undefined;

@@ -29,6 +29,8 @@ const MARK_BYTES = 6;
 const HEADER_BYTES = 26;
 /** Values are laid into pieces of so many bytes; larger ones get a piece of their own. */
 const SLAB_BYTES = 65_536;
+/** So much of it is kept for the next batch. */
+const PIECES_KEPT = 32;
 
 const packr = new Packr({ useRecords: false });
 
@@ -40,7 +42,10 @@ function key(no: number, kind: number): Buffer {
 }
 
 function numberedKey(no: number, kind: number, value: number): Buffer {
-  const bytes = key(no, kind);
+  return numbered(key(no, kind), value);
+}
+
+function numbered(bytes: Buffer, value: number): Buffer {
   bytes.writeUInt32BE(Math.floor(value / UINT32), 5);
   bytes.writeUInt32BE(value % UINT32, 9);
   return bytes;
@@ -48,7 +53,20 @@ function numberedKey(no: number, kind: number, value: number): Buffer {
 
 export const ABOUT_KEY = key(COMMON_NO, KIND.about);
 export const queueKey = (no: number): Buffer => numberedKey(COMMON_NO, KIND.queue, no);
-export const entryKey = (no: number, seq: number): Buffer => numberedKey(no, KIND.entry, seq);
+/** Keys of the entries of one queue, one after the other in the same bytes. */
+export class EntryKeys {
+  readonly #bytes: Buffer;
+
+  constructor(no: number) {
+    this.#bytes = key(no, KIND.entry);
+  }
+
+  /** Good until the next one. */
+  of(seq: number): Uint8Array {
+    return numbered(this.#bytes, seq);
+  }
+}
+
 export const deadKey = (no: number, seq: number): Buffer => numberedKey(no, KIND.dead, seq);
 
 /** All queues. */
@@ -79,10 +97,18 @@ function numberIn(bytes: Uint8Array): number {
 
 // ------------------------------------------------------------------ entries
 
-/** Lays values one behind the other, so that each needs no memory of its own. */
+/** Lays the values of one batch one behind the other, in memory that the next batch uses again. */
 export class Slab {
-  #bytes = Buffer.allocUnsafeSlow(SLAB_BYTES);
+  #pieces: Buffer[] = [];
+  #piece = 0;
   #used = 0;
+
+  /** Nothing that was laid is needed any more. */
+  reset(): void {
+    this.#pieces.length = Math.min(this.#pieces.length, PIECES_KEPT);
+    this.#piece = 0;
+    this.#used = 0;
+  }
 
   entry({ tsMs, arrival, putMs, topic, payload }: LoggedEntry): Uint8Array {
     const topicBytes = topic === undefined ? 0 : Buffer.byteLength(topic);
@@ -99,11 +125,13 @@ export class Slab {
   #room(length: number): Buffer {
     if (length > SLAB_BYTES) return Buffer.allocUnsafeSlow(length);
     if (this.#used + length > SLAB_BYTES) {
-      this.#bytes = Buffer.allocUnsafeSlow(SLAB_BYTES);
+      this.#piece += 1;
       this.#used = 0;
     }
+    const piece = this.#pieces[this.#piece] ?? Buffer.allocUnsafeSlow(SLAB_BYTES);
+    this.#pieces[this.#piece] = piece;
     this.#used += length;
-    return this.#bytes.subarray(this.#used - length, this.#used);
+    return piece.subarray(this.#used - length, this.#used);
   }
 }
 
@@ -113,7 +141,7 @@ export function readEntry(seq: number, value: Uint8Array): LoggedEntry | undefin
   const view = new DataView(value.buffer, value.byteOffset);
   const start = HEADER_BYTES + view.getUint16(24);
   if (value.length < start) return undefined;
-  const payload = Buffer.allocUnsafeSlow(value.length - start);
+  const payload = Buffer.allocUnsafe(value.length - start);
   payload.set(value.subarray(start, value.length));
   return {
     seq,

@@ -62,6 +62,7 @@ export class DiskStore implements QueueStore {
   /** The batch under way, or the last one. */
   #flushing: Promise<void> | undefined;
   #lastNo = 0;
+  readonly #slab = new Slab();
   /** Numbers whose deletion is still to be noted, and those whose entries are still there. */
   readonly #retired = new Set<number>();
   readonly #deleted = new Set<number>();
@@ -190,10 +191,10 @@ export class DiskStore implements QueueStore {
     });
   }
 
-  /** Something that may be lost waits for the next batch, but not for ever. */
-  #later(): void {
+  /** What nobody waits for goes with the next batch, but does not wait for ever for one. */
+  #later(delayMs: number = LIMITS.diskLazyMs): void {
     if (this.#cancelLater !== undefined || this.#isClosed) return;
-    this.#cancelLater = this.#clock.after(LIMITS.diskRetryMs, () => {
+    this.#cancelLater = this.#clock.after(delayMs, () => {
       this.#cancelLater = undefined;
       this.#begin();
     });
@@ -249,11 +250,11 @@ export class DiskStore implements QueueStore {
   }
 
   #write(batch: DiskBatch, logs: ReadonlySet<DiskLog>, retired: readonly number[]): void {
-    const slab = new Slab();
+    this.#slab.reset();
     for (const log of logs) {
       const taskId = this.#taskIds.get(log);
       if (taskId === undefined || log.queue === undefined) continue;
-      log.write(batch, slab);
+      log.write(batch, this.#slab);
       batch.put(queueKey(log.no), writeQueue(taskId, log.queue.state()));
     }
     for (const no of retired) batch.put(queueKey(no), writeDeleted());
@@ -286,7 +287,9 @@ export class DiskStore implements QueueStore {
     this.#stuck = [...waiting];
     this.#isFailing = true;
     this.#options.trouble(error);
-    this.#later();
+    this.#cancelLater?.();
+    this.#cancelLater = undefined;
+    this.#later(LIMITS.diskRetryMs);
   }
 
   #trim(): void {

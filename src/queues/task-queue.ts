@@ -201,7 +201,7 @@ export class TaskQueue implements LoggedQueue {
     group.finish(seq);
     if (group === this.#dead.group) this.#dead.forget(seq);
     this.#leaveIfDone(seq);
-    this.#log.changed('soon');
+    this.#log.changed('lazily');
     return true;
   }
 
@@ -217,7 +217,7 @@ export class TaskQueue implements LoggedQueue {
     }
     group.finish(seq);
     this.#dead.add(seq, attempts, name);
-    this.#log.changed('soon');
+    this.#log.changed('lazily');
     return true;
   }
 

@@ -160,6 +160,7 @@ export class Channel extends Duplex {
   }
 
   #publish(message: Kept, qos: 0 | 1, delivered: (arrived: boolean) => void, isKept: boolean): void {
+    const { topic, payload } = message;
     if (this.destroyed) {
       delivered(false);
     } else if (this.phase !== 'ready') {
@@ -171,9 +172,9 @@ export class Channel extends Duplex {
         return;
       }
       const packetId = this.session.ids.open(delivered, isKept ? message : undefined);
-      this.outbound.send(encodePublish({ ...message, qos, retain: false, dup: false, packetId }));
+      this.outbound.send(encodePublish({ topic, payload, qos, retain: false, dup: false, packetId }));
     } else {
-      this.outbound.send(encodePublish({ ...message, qos, retain: false, dup: false, packetId: 0 }));
+      this.outbound.send(encodePublish({ topic, payload, qos, retain: false, dup: false, packetId: 0 }));
       this.outbound.flush();
       this.outbound.whenRoom(() => delivered(!this.destroyed));
     }
