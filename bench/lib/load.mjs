@@ -1,7 +1,8 @@
 // An MQTT load in a process of its own. Takes one order at a time from its parent and answers with what came of it:
-// { port, topic, payloadBytes, qos, count, windowMax, subscribe?, frozen?, limitMs? }
-//   → { publishMs, acknowledged, received }
-// With `frozen` the subscriber does not read; `limitMs` is the longest time for it all.
+// { port, topic | topics, payloadBytes, qos, count, windowMax, subscribe?, frozen?, limitMs? }
+//   → { publishMs, acknowledged, received, ackMs? }
+// `topics`, all of one length, are published to in turns, at QoS 1. With `frozen` the subscriber does not read; `limitMs`
+// is the longest time for it all. `ackMs`: with a window of 1, how long each PUBACK took.
 import { openMqtt, publishFrame } from './mqtt.mjs';
 
 const PIECE_BYTES = 65_536;
@@ -20,6 +21,7 @@ process.once('disconnect', () => process.exit(0));
 async function run({
   port,
   topic,
+  topics = [topic],
   payloadBytes,
   qos,
   count,
@@ -33,14 +35,15 @@ async function run({
   if (frozen) subscriber.pause();
   const publisher = await openMqtt(port, 'publisher');
   const payload = Buffer.alloc(payloadBytes, 'x');
+  const ackMs = qos > 0 && windowMax === 1 ? [] : undefined;
   const startedMs = performance.now();
   if (qos === 0) await flood(publisher, publishFrame(topic, payload, 0), count);
-  else await pipeline(publisher, topic, payload, count, windowMax, limitMs);
+  else await pipeline(publisher, topics, payload, count, windowMax, limitMs, ackMs);
   const publishMs = performance.now() - startedMs;
   if (subscriber && !frozen) await reached(subscriber, () => subscriber.messages, count, limitMs);
   publisher.close();
   subscriber?.close();
-  return { publishMs, acknowledged: publisher.acks, received: subscriber?.messages ?? 0 };
+  return { publishMs, acknowledged: publisher.acks, received: subscriber?.messages ?? 0, ackMs };
 }
 
 /** As fast as the socket takes it; the answer to a ping says that the broker has read it all. */
@@ -55,16 +58,24 @@ async function flood(client, frame, count) {
 }
 
 /** At most `windowMax` publishes without PUBACK. PUBACKs come in order, so the ids go round in a prepared ring. */
-async function pipeline(client, topic, payload, count, windowMax, limitMs) {
-  const frames = Array.from({ length: windowMax }, (_, index) => publishFrame(topic, payload, 1, index + 1));
+async function pipeline(client, topics, payload, count, windowMax, limitMs, ackMs) {
+  // Whole windows, so that an id comes again only after its PUBACK.
+  const places = Math.ceil(topics.length / windowMax) * windowMax;
+  const frames = Array.from({ length: places }, (_, index) =>
+    publishFrame(topics[index % topics.length], payload, 1, (index % windowMax) + 1),
+  );
   const ring = Buffer.concat(frames);
   const frameBytes = frames[0].length;
+  if (ring.length !== places * frameBytes) throw new Error('topics: expected all of one length, got several');
   let sent = 0;
+  let sentMs;
   const topUp = () => {
+    if (ackMs && client.acks > ackMs.length) ackMs.push(performance.now() - sentMs);
     let room = Math.min(count, client.acks + windowMax) - sent;
+    sentMs = performance.now();
     while (room > 0) {
-      const from = sent % windowMax;
-      const piece = Math.min(room, windowMax - from);
+      const from = sent % places;
+      const piece = Math.min(room, places - from);
       client.write(ring.subarray(from * frameBytes, (from + piece) * frameBytes));
       sent += piece;
       room -= piece;

@@ -35,14 +35,14 @@ export function publishFrame(topic, payload, qos, packetId = 0) {
   return frame(0x30 | (qos << 1), field(topic), qos > 0 ? uint16(packetId) : Buffer.alloc(0), payload);
 }
 
-function connectFrame(clientId, { keepaliveS = 0, username, password }) {
-  const flags = 0x02 | (username === undefined ? 0 : 0x80) | (password === undefined ? 0 : 0x40);
+function connectFrame(clientId, { keepaliveS = 0, clean = true, username, password }) {
+  const flags = (clean ? 0x02 : 0) | (username === undefined ? 0 : 0x80) | (password === undefined ? 0 : 0x40);
   const credentials = [username, password].filter((text) => text !== undefined).map(field);
   return frame(0x10, field('MQTT'), Buffer.from([4, flags]), uint16(keepaliveS), field(clientId), ...credentials);
 }
 
 /** Opens a connection; resolves with it after CONNACK 0, rejects otherwise.
- *  @param {{ keepaliveS?: number, username?: string, password?: string }} [options] */
+ *  @param {{ keepaliveS?: number, clean?: boolean, username?: string, password?: string }} [options] */
 export async function openMqtt(port, clientId, options = {}) {
   const socket = connect({ port, host: '127.0.0.1', noDelay: true });
   const client = new MqttClient(socket);
@@ -100,9 +100,12 @@ class MqttClient {
     await this.answer('pingresp');
   }
 
+  /** Resolves when the broker has closed it as well. */
   close() {
     this.#closed = true;
+    const closed = new Promise((resolve) => this.#socket.once('close', resolve));
     this.#socket.end(DISCONNECT);
+    return closed;
   }
 
   answer(kind) {

@@ -19,14 +19,15 @@ export function writeConfig(config) {
 }
 
 /** Starts a node by its command line; resolves once a client was accepted.
+ *  @param {{ cpu?: number, execArgv?: string[] }} [options] As for `startNode`.
  *  @returns {Promise<{ child: import('node:child_process').ChildProcess, port: number, client: object }>} */
-export function runNode(config) {
-  return accepted(CLI, ['run', '-c', writeConfig(config)]);
+export function runNode(config, options = {}) {
+  return accepted(CLI, ['run', '-c', writeConfig(config)], options);
 }
 
 /** The same for any broker that says on stdout where it listens. */
-export async function accepted(file, args = []) {
-  const child = startNode(file, args, { talk: 'stdout' });
+export async function accepted(file, args = [], options = {}) {
+  const child = startNode(file, args, { ...options, talk: 'stdout' });
   const port = await listening(child);
   return { child, port, client: await openMqtt(port, 'bench') };
 }

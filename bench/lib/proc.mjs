@@ -28,7 +28,8 @@ export async function settledCpuMs(pid) {
   return last;
 }
 
-/** @param {'VmRSS' | 'VmHWM'} field Now, or the most it ever was. */
+/** @param {'VmRSS' | 'VmHWM' | 'RssAnon' | 'RssFile'} field Now, or the most it ever was; of now: its own memory, or
+ *    what it shares with files, which the kernel takes back when it needs it. */
 export function memoryKb(pid, field = 'VmRSS') {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   return Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]);

@@ -32,8 +32,13 @@ export function script(name) {
 /** Starts a Node script.
  *  @param {{ cpu?: number, execArgv?: string[], talk?: 'messages' | 'stdout' | 'not' }} [options]
  *    `cpu`: the one CPU it may use, where taskset is there. */
-export function startNode(file, args = [], { cpu, execArgv = [], talk = 'messages' } = {}) {
-  const command = [process.execPath, ...execArgv, file, ...args];
+export function startNode(file, args = [], { execArgv = [], talk = 'messages', ...options } = {}) {
+  return startProgram(process.execPath, [...execArgv, file, ...args], { talk, ...options });
+}
+
+/** Starts any program. Options as those of `startNode`. */
+export function startProgram(path, args = [], { cpu, talk = 'not' } = {}) {
+  const command = [path, ...args];
   if (cpu !== undefined && mayPin) command.unshift('taskset', '-c', String(cpu));
   const [program, ...rest] = command;
   const stdio = ['ignore', talk === 'stdout' ? 'pipe' : 'ignore', 'inherit', ...(talk === 'messages' ? ['ipc'] : [])];
@@ -67,6 +72,14 @@ export function message(child) {
       resolve(value);
     });
   });
+}
+
+/** Gives a child an order and waits for its answer; rejects with the `error` in it. */
+export async function ask(child, what) {
+  child.send(what);
+  const answer = await message(child);
+  if (answer.error) throw new Error(answer.error);
+  return answer;
 }
 
 /** A folder that is removed at the end. */

@@ -20,7 +20,7 @@ import type { QueueState } from './entry-log.js';
 import type { OpenedLog, QueueStore, UnopenedQueue } from './queue-store.js';
 
 /** Entries of purged queues deleted with one batch. */
-const DELETIONS = 1_000;
+const DELETIONS = 4_000;
 
 /** Somebody waits for a batch. */
 interface Waiting {
