@@ -44,6 +44,8 @@ interface Pending {
   readonly reject: (failure: Failure) => void;
 }
 
+type Reject = (failure: Failure) => void;
+
 /** One connection of the command line to a node. Not resumed: when it is lost, the command ends. */
 export class NodeClient {
   readonly topics: Topics;
@@ -53,6 +55,10 @@ export class NodeClient {
   readonly #client: MqttClient;
   readonly #replyTo: string;
   readonly #pending = new Map<string, Pending>();
+  /** Ends of what lasts no longer than the connection. */
+  readonly #rejections = new Set<Reject>();
+  /** Those of puts that are not acknowledged yet. */
+  readonly #puts = new Set<Reject>();
   #listener: Listener | undefined;
   #failure: Failure | undefined;
   #reject: (failure: Failure) => void = nothing;
@@ -105,6 +111,45 @@ export class NodeClient {
     await this.#subscribe([filter], 0);
   }
 
+  /** What is retained on a topic. Takes the place of a listener.
+   *  @throws Failure with exit code 3 when nothing comes in time */
+  async retained(topic: string): Promise<Buffer> {
+    const { timeoutMs } = this.#address;
+    let timer: NodeJS.Timeout | undefined;
+    const message = new Promise<Buffer>((resolve, reject) => {
+      timer = setTimeout(() => reject(noAnswer(this.#address, topic, timeoutMs)), timeoutMs);
+      this.listen(topic, async (_topic, payload) => resolve(payload)).catch(reject);
+    });
+    return this.within(message).finally(() => clearTimeout(timer));
+  }
+
+  /** Publishes at QoS 1 and waits for the acknowledgement, however long that takes: a put may wait for room.
+   *  @throws Failure with exit code 1 when the node refuses it; whether others on their way are refused as well is not
+   *  told, so all of them fail */
+  put(topic: string, payload: Buffer): Promise<void> {
+    let reject: Reject = nothing;
+    const acknowledged = new Promise<void>((resolve, refuse) => {
+      reject = refuse;
+      this.#client.publish(topic, payload, { qos: 1 }, (error) => (error ? refuse(lost(this.#address)) : resolve()));
+    });
+    this.#puts.add(reject);
+    return this.within(acknowledged).finally(() => this.#puts.delete(reject));
+  }
+
+  /** The same promise, but no longer than the connection lasts. Without `Promise.race`: each race would stay tied to
+   *  `ended`, with what it gave.
+   *  @throws Failure as `ended` */
+  within<T>(work: Promise<T>): Promise<T> {
+    let end: Reject = nothing;
+    const bounded = new Promise<T>((resolve, reject) => {
+      end = reject;
+      if (this.#failure) reject(this.#failure);
+      work.then(resolve, reject);
+    });
+    this.#rejections.add(end);
+    return bounded.finally(() => this.#rejections.delete(end));
+  }
+
   /** Says goodbye; idempotent. */
   async close(): Promise<void> {
     this.#failure ??= lost(this.#address);
@@ -143,6 +188,7 @@ export class NodeClient {
   async #take(topic: string, payload: Buffer, retained: boolean): Promise<() => void> {
     if (this.topics.isReply(topic)) {
       const envelope = envelopeOf(payload);
+      if (this.#refusesPuts(envelope)) return nothing;
       return (await this.#pendingFor(envelope)?.accept(envelope)) ?? nothing;
     }
     await this.#listener?.(topic, payload, retained);
@@ -153,6 +199,14 @@ export class NodeClient {
   #pendingFor({ transaction }: Envelope): Pending | undefined {
     if (typeof transaction === 'string') return this.#pending.get(transaction);
     return this.#pending.get('') ?? (this.#pending.size === 1 ? [...this.#pending.values()][0] : undefined);
+  }
+
+  /** A refused put is acknowledged like any other; that it was refused comes before that, and names no transaction. */
+  #refusesPuts({ status, transaction, error = 'refused', code }: Envelope): boolean {
+    if (status === 'ok' || transaction !== undefined || this.#puts.size === 0) return false;
+    const failure = new Failure(EXIT.refused, error, { code });
+    for (const reject of this.#puts) reject(failure);
+    return true;
   }
 
   async #subscribe(filters: string[], qos: 0 | 1): Promise<void> {
@@ -167,6 +221,7 @@ export class NodeClient {
     if (this.#failure) return;
     this.#failure = failure;
     for (const { reject } of this.#pending.values()) reject(failure);
+    for (const reject of this.#rejections) reject(failure);
     this.#reject(failure);
   }
 }

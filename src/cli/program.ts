@@ -32,7 +32,7 @@ Environment, for all commands that speak to a node:
 Exit codes:
   0          done
   1          the node answered with an error, or could not start
-  2          wrong usage, or a config that is not valid
+  2          wrong usage, or a config or a file that is not valid
   3          cannot connect, connection lost, or no answer in time
   130, 143   ended by SIGINT, SIGTERM`;
 

@@ -26,9 +26,10 @@ export function taskView(data: unknown, look: TableLook): string[] {
   ];
 }
 
-type Pair = readonly [name: string, text: string];
+export type Pair = readonly [name: string, text: string];
 
-function section(title: string, lines: readonly string[], look: TableLook): string[] {
+/** Lines below a title; nothing where there are none. */
+export function section(title: string, lines: readonly string[], look: TableLook): string[] {
   return lines.length === 0 ? [] : ['', painted(title, 'bold', look.colour), ...lines];
 }
 
@@ -113,7 +114,8 @@ function endText({ cause, exit_code, signal, next_start_ts }: Fields): string {
   return parts.filter((part) => part !== '').join(', ') || '-';
 }
 
-function pairs(entries: readonly Pair[], look: TableLook): string[] {
+/** A fact a line, the texts below each other. */
+export function pairs(entries: readonly Pair[], look: TableLook): string[] {
   const names = Math.max(0, ...entries.map(([name]) => name.length));
   return entries.map(([name, text]) => fitted(`  ${oneLine(name).padEnd(names)}  ${text}`, look));
 }

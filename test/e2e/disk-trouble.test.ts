@@ -76,6 +76,7 @@ describe('a full disk', () => {
     const failed = await watching.waitFor(says('m/event', 'storage_failed'), 10_000);
     expect(String('payload' in failed && failed.payload)).toMatch(/File too large|Input\/output error/);
     await watching.waitFor(says('m/state/kept', 'storage_error'));
+    await app.untilStat('kept', ({ queue }) => typeof queue.storage_error === 'string');
     await livesOn(app);
     const before = acknowledged.length;
     expect(before).toBeGreaterThan(0);

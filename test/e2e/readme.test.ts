@@ -69,6 +69,10 @@ const EXPECTED: { part: string; check(outcome: Outcome): void }[] = [
     },
   },
   {
+    part: 'npx super-node queue ls',
+    check: ({ stdout }) => expect(stdout).toMatch(/\bhost\b.*\d/),
+  },
+  {
     part: 'kill -9 "$pid"',
     check({ stdout }) {
       const states = linesOf(stdout).map((line) => JSON.parse(line));

@@ -16,6 +16,7 @@ export class WatchedChannel {
   /** What the watch looks at. */
   lastSeenMs: number;
   readonly paused = false;
+  readonly proveLife = () => Number.POSITIVE_INFINITY;
   readonly phase = 'open';
   readonly outbound = { isOverfull: false, isStalling: false, tick: () => undefined };
   /** When the node read its last ping. */

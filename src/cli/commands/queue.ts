@@ -6,6 +6,9 @@ import { type Fields, fieldsOf, listOf, numberOf, textOf } from '../reply-data.j
 import { lookOf, renderTable } from '../table.js';
 import { inOrder } from '../task-order.js';
 import { byteCount } from '../text.js';
+import { addExportCommand } from './queue-export.js';
+import { addImportCommand } from './queue-import.js';
+import { addInspectCommand } from './queue-inspect.js';
 
 const COLUMNS = [
   { title: 'TASK' },
@@ -13,9 +16,12 @@ const COLUMNS = [
   ...['LENGTH', 'READY', 'DEAD', 'BYTES', 'DROPPED', 'LAST SEQ'].map((title) => ({ title, align: 'right' as const })),
 ];
 
-/** queue ls, purge, requeue, remove-group: what is in the queues, and what is to become of it. */
+/** queue ls, inspect, export, import, purge, requeue, remove-group: what is in the queues, and what is to become of
+ *  it. */
 export function addQueueCommands(program: Command, io: Io): void {
-  const queue = program.command('queue').description('look at the queues, empty them, and bring the dead back');
+  const queue = program
+    .command('queue')
+    .description('look at the queues, copy, fill and empty them, and bring the dead back');
   withClientOptions(queue.command('ls').description('list the queues of all tasks, and their groups')).action(
     async (options: ClientOptions) => {
       await withNode(addressOf(options, io.env), io, async (node) => {
@@ -27,6 +33,9 @@ export function addQueueCommands(program: Command, io: Io): void {
       });
     },
   );
+  addInspectCommand(queue, io);
+  addExportCommand(queue, io);
+  addImportCommand(queue, io);
   addOne(queue, io, {
     name: 'purge',
     description: 'forget all entries of a task; leases on them end',
