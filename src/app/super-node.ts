@@ -356,8 +356,8 @@ export class SuperNode {
   }
 
   #diskChanged(error: string | undefined): void {
-    if (error === undefined) this.#event('storage_recovered', {}, undefined);
-    else this.#event('storage_failed', { error }, undefined);
+    if (error === undefined) this.#event('storage_recovered', { what: 'queues' }, undefined);
+    else this.#event('storage_failed', { what: 'queues', error }, undefined);
     for (const status of this.#supervisor.list()) this.#announcer.taskState(status);
   }
 
