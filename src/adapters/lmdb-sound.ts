@@ -70,14 +70,24 @@ function metaAt(file: string, offset: number): Meta {
   return { pageBytes, lastPage: page.readBigUInt64LE(META.lastPage), txnId: page.readBigUInt64LE(META.txnId) };
 }
 
+/** Files that could not be walked, as they were then: the same one is not walked again and again. */
+const spoilt = new Map<string, string>();
+
 function walk(path: string, isShort: boolean): void {
+  const { ino, size, mtimeMs } = statSync(join(path, 'data.mdb'));
+  const asItIs = `${ino} ${size} ${mtimeMs}`;
+  if (spoilt.get(path) !== asItIs && isWalkable(path)) return;
+  spoilt.set(path, asItIs);
+  throw new Error(`${path}: expected a whole database, got a ${isShort ? 'cut off' : 'damaged'} one`);
+}
+
+function isWalkable(path: string): boolean {
   const lmdb = createRequire(import.meta.url).resolve('lmdb');
   const { status } = spawnSync(process.execPath, ['-e', WALK, lmdb, path], {
     stdio: 'ignore',
     timeout: WALK_TIMEOUT_MS,
   });
-  if (status === 0) return;
-  throw new Error(`${path}: expected a whole database, got a ${isShort ? 'cut off' : 'damaged'} one`);
+  return status === 0;
 }
 
 function sizeOf(file: string): number | undefined {

@@ -53,7 +53,7 @@ export const LIMITS = {
   /** What could not be written to the disk is tried again after so long. */
   diskRetryMs: 1_000,
   /** The same for a disk that could not be opened. */
-  diskOpenRetryMs: 5_000,
+  diskOpenRetryMs: 2_000,
   /** Payload bytes of all queues on disk together. */
   queuesDiskBytesMax: 8_589_934_592,
   /** Entries of one fetch. */
