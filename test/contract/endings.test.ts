@@ -87,8 +87,10 @@ describe.concurrent.each(NODE_KINDS)('the end of a worker of a node as %s', (kin
   });
 
   test('a worker stopped by SIGSTOP hears the first signal, and is not killed', async () => {
-    // It waits in the shell itself: one that SIGSTOP meets in the midst of vfork(2) would not look stopped.
-    const script = 'trap "echo bye; exit 0" TERM; sleep 1000 & echo up; wait';
+    // No shell: one that SIGSTOP meets in the midst of vfork(2) would not look stopped, and one that a signal meets just
+    // before it waits, waits on.
+    const program = 'process.on("SIGTERM", () => { console.log("bye"); process.exit(0); }); console.log("up");';
+    const script = `exec ${process.execPath} -e '${program} setInterval(() => {}, 1000)'`;
     const task = await world.run(script, { second_sig_duration: 60_000 });
     await waitFor(async () => (await world.cmd('logs', task)).data.lines.length > 0);
     const { pid } = await world.stat(task);
