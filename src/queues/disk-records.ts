@@ -34,6 +34,15 @@ const PIECES_KEPT = 32;
 
 const packr = new Packr({ useRecords: false });
 
+/** Undefined: these bytes are none of ours. */
+function unpack(value: Uint8Array): unknown {
+  try {
+    return packr.unpack(value);
+  } catch {
+    return undefined;
+  }
+}
+
 function key(no: number, kind: number): Buffer {
   const bytes = Buffer.alloc(KEY_BYTES);
   bytes.writeUInt32BE(no, 0);
@@ -196,7 +205,7 @@ export function readMarks(records: Iterable<{ key: Uint8Array; value: Uint8Array
   for (const { key: at, value } of records) {
     const bytes = Buffer.from(at);
     if (bytes[4] === KIND.dead) {
-      const record: unknown = packr.unpack(value);
+      const record = unpack(value);
       if (Value.Check(DeadSchema, record)) dead.push({ seq: seqOf(bytes), ...record });
       continue;
     }
@@ -244,7 +253,7 @@ export function writeDeleted(): Buffer {
 
 /** Undefined: it is no such record. */
 export function readQueue(value: Uint8Array): QueueRecord | undefined {
-  const record: unknown = packr.unpack(value);
+  const record = unpack(value);
   return Value.Check(QueueRecordSchema, record) ? record : undefined;
 }
 
@@ -254,6 +263,6 @@ export function writeAbout(): Buffer {
 
 /** The format of a store. Undefined: these bytes tell none. */
 export function readFormat(value: Uint8Array): number | undefined {
-  const record: unknown = packr.unpack(value);
+  const record = unpack(value);
   return Value.Check(Type.Object({ format: Type.Number() }), record) ? record.format : undefined;
 }

@@ -56,6 +56,8 @@ export class DiskStore implements QueueStore {
   #isScheduled = false;
   #cancelLater: Cancel | undefined;
   #isFailing = false;
+  /** Something on the disk could not be read. Nothing more is written to it: that would make it worse. */
+  #isDamaged = false;
   #isClosed = false;
   /** The disk says that it is a store of ours. */
   #isMarked = false;
@@ -70,13 +72,14 @@ export class DiskStore implements QueueStore {
   readonly #cached = new Set<DiskLog>();
 
   private constructor(options: DiskStoreOptions) {
-    const { disk, clock } = options;
+    const { clock } = options;
     this.#options = options;
+    const disk = withGuardedReads(options.disk, (error) => this.#damaged(error));
     this.#disk = disk;
     this.#clock = clock;
     const openedMs = clock.now();
     const openedWallMs = clock.wallNow();
-    const isWritable = () => !this.#isFailing;
+    const isWritable = () => !this.#isFailing && !this.#isDamaged;
     this.#host = {
       disk,
       get isWritable() {
@@ -153,15 +156,16 @@ export class DiskStore implements QueueStore {
     this.#isClosed = true;
     this.#cancelLater?.();
     await this.#flushing;
-    if (this.#hasChanges()) await this.#flush();
+    if (this.#hasChanges() && !this.#isDamaged) await this.#flush();
     await this.#disk.close();
   }
 
   #load(): void {
-    const about = this.#disk.get(ABOUT_KEY);
+    const { disk } = this.#options;
+    const about = disk.get(ABOUT_KEY);
     const format = about && readFormat(about);
     if (about !== undefined && format !== FORMAT) throw new Error(`queues: expected format ${FORMAT}, got ${format}`);
-    for (const { key, value } of this.#disk.entries(...QUEUES_RANGE)) {
+    for (const { key, value } of disk.entries(...QUEUES_RANGE)) {
       const no = queueNoOf(key);
       const record = readQueue(value);
       if (record === undefined) throw new Error(`queues: expected the state of a queue, got something else at ${no}`);
@@ -215,7 +219,7 @@ export class DiskStore implements QueueStore {
   }
 
   #begin(): void {
-    if (this.#underWay !== undefined || this.#isClosed || !this.#hasChanges()) return;
+    if (this.#underWay !== undefined || this.#isClosed || this.#isDamaged || !this.#hasChanges()) return;
     this.#flushing = this.#flush();
   }
 
@@ -270,7 +274,7 @@ export class DiskStore implements QueueStore {
     this.#trim();
     if (this.#isFailing) {
       this.#isFailing = false;
-      this.#options.trouble(undefined);
+      if (!this.#isDamaged) this.#options.trouble(undefined);
       this.#options.recovered();
     }
     if (this.#isClosed) return;
@@ -292,6 +296,12 @@ export class DiskStore implements QueueStore {
     this.#later(LIMITS.diskRetryMs);
   }
 
+  #damaged(error: unknown): void {
+    if (this.#isDamaged) return;
+    this.#isDamaged = true;
+    this.#options.trouble(error);
+  }
+
   #trim(): void {
     if (this.#host.cachedBytes <= LIMITS.queueCacheBytes) return;
     for (const log of this.#cached) {
@@ -300,6 +310,28 @@ export class DiskStore implements QueueStore {
       if (this.#host.cachedBytes <= LIMITS.queueCacheBytes / 2) return;
     }
   }
+}
+
+/** What cannot be read is told, and is as if it were not there: whoever asks is in the midst of something else. */
+function withGuardedReads(disk: OrderedDisk, damaged: (error: unknown) => void): OrderedDisk {
+  const guarded =
+    <A extends unknown[], T>(read: (...args: A) => T, nothing: T) =>
+    (...args: A): T => {
+      try {
+        return read(...args);
+      } catch (error) {
+        damaged(error);
+        return nothing;
+      }
+    };
+  return {
+    write: (fill) => disk.write(fill),
+    opened: () => disk.opened(),
+    close: () => disk.close(),
+    get: guarded((key) => disk.get(key), undefined),
+    keys: guarded((from, to, max) => disk.keys(from, to, max), []),
+    entries: guarded((from, to) => [...disk.entries(from, to)], []),
+  };
 }
 
 function newWaiting(): Waiting {

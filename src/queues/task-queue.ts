@@ -103,8 +103,9 @@ export class TaskQueue implements LoggedQueue {
     this.expire(nowMs);
     const bytes = payload.length + (topic === undefined ? 0 : Buffer.byteLength(topic));
     if (!this.#makeRoom(bytes)) {
-      if (this.bounds.overflow === 'block' && bytes <= this.bounds.bytes && bytes <= this.#budget.bytesMax)
-        return 'full';
+      const mayFit = bytes <= this.bounds.bytes && bytes <= this.#budget.bytesMax;
+      // It may just have turned out that the log cannot be read.
+      if (mayFit && (this.bounds.overflow === 'block' || !this.#log.isWritable)) return 'full';
       this.refuse();
       return 'dropped';
     }
