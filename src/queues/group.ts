@@ -58,6 +58,11 @@ export class Group {
     return this.ahead + this.#returned.length - this.#head;
   }
 
+  /** Entries that it is not done with, among those that may be seen. */
+  get openLength(): number {
+    return this.ahead + this.#attempts.size;
+  }
+
   get leasedLength(): number {
     return this.#leased.size;
   }

@@ -6,6 +6,7 @@ import type { DeadMark, EntryLog, LoggedEntry, LoggedQueue, Mark, QueueState, St
 import type { Group, Holder } from './group.js';
 import { Groups } from './groups.js';
 import { held, type Place, readLog } from './reading.js';
+import { Visible } from './visible.js';
 
 export interface TaskQueueOptions {
   readonly taskId: TaskId;
@@ -17,6 +18,9 @@ export interface TaskQueueOptions {
   /** Entries that were put before may be handed out now. */
   readonly shown: (queue: TaskQueue) => void;
 }
+
+/** From so many on, entries that are all too old leave together. */
+const MANY = 1_000;
 
 /** A bounded queue: its bounds, and who has got how far with it. The entries themselves are in a log.
  *
@@ -42,10 +46,7 @@ export class TaskQueue implements LoggedQueue {
   #length = 0;
   #bytes = 0;
   #seq = 0;
-  /** Newer entries wait for their flush: nobody may see them, for their `seq` could come again after a crash. */
-  #shownSeq = 0;
-  /** The newest that was lost before it was shown. */
-  #lostSeq = 0;
+  readonly #visible = new Visible();
   #lastTsMs = 0;
   #lastArrival = 0;
 
@@ -252,7 +253,7 @@ export class TaskQueue implements LoggedQueue {
   /** Entries from a place on, without taking them.
    *  @param bytesMax The first entry is not held to it */
   readFrom(from: Place, max: number, bytesMax: number): Entry[] {
-    const read = readLog(this.#log, from, { max, bytesMax, seqMax: this.#shownSeq });
+    const read = readLog(this.#log, from, { max, bytesMax, seqMax: this.#visible.seq });
     return read.map((logged) => this.#entryOf(logged, 0));
   }
 
@@ -261,6 +262,9 @@ export class TaskQueue implements LoggedQueue {
   expire(nowMs: number): number | undefined {
     const { ttlMs } = this.bounds;
     if (ttlMs === 0) return undefined;
+    // A million that are all too old need not be looked at one by one.
+    const newestMs = this.#log.putMs(this.#seq);
+    if (this.#length > MANY && newestMs !== undefined && nowMs - newestMs >= ttlMs) this.#evictAll();
     for (;;) {
       const oldest = this.#log.next(1);
       const putMs = oldest === undefined ? undefined : this.#log.putMs(oldest);
@@ -282,7 +286,7 @@ export class TaskQueue implements LoggedQueue {
       dropped: this.dropped,
       discarded: this.discarded,
       isDefaultUsed: this.#groups.isDefaultUsed,
-      groups: this.#groups.states(this.#hiddenLength()),
+      groups: this.#groups.states(this.#visible.hidden(this.#seq)),
     };
   }
 
@@ -295,7 +299,7 @@ export class TaskQueue implements LoggedQueue {
 
   #restore({ state, marks, dead }: StoredQueue): void {
     this.#seq = state.seq;
-    this.#shownSeq = state.seq;
+    this.#visible.seq = state.seq;
     this.#lastTsMs = state.lastTsMs;
     this.#lastArrival = state.lastArrival;
     this.#length = state.length;
@@ -309,17 +313,9 @@ export class TaskQueue implements LoggedQueue {
 
   /** Lets all see what is flushed. Whether there is more to see than before. */
   #show(): boolean {
-    const first = Math.max(this.#shownSeq, this.#lostSeq);
-    this.#shownSeq = Math.min(this.#seq, this.#log.flushedSeq);
-    const more = this.#shownSeq - first;
-    if (more <= 0) return false;
+    const more = this.#visible.show(Math.min(this.#seq, this.#log.flushedSeq));
     for (const group of this.#groups) group.ahead += more;
-    return true;
-  }
-
-  /** Entries held that nobody may see yet: what is evicted of them is the oldest. */
-  #hiddenLength(): number {
-    return this.#seq - Math.max(this.#shownSeq, this.#lostSeq);
+    return more > 0;
   }
 
   /** Room for an entry of so many bytes, by the queue's policy. False: there is none. */
@@ -345,8 +341,8 @@ export class TaskQueue implements LoggedQueue {
   }
 
   #evict(seq: number): void {
-    const isShown = seq <= this.#shownSeq;
-    if (!isShown) this.#lostSeq = seq;
+    const isShown = seq <= this.#visible.seq;
+    if (!isShown) this.#visible.lost(seq);
     for (const group of this.#groups) {
       if (isShown) group.lose(seq);
       else group.dropped += 1;
@@ -356,11 +352,18 @@ export class TaskQueue implements LoggedQueue {
     this.#leave(seq);
   }
 
+  #evictAll(): void {
+    const hidden = this.#visible.hidden(this.#seq);
+    for (const group of this.#groups) group.dropped += group.openLength + hidden;
+    this.dropped += this.#length;
+    this.#clear();
+  }
+
   #clear(): number {
     const { length, bytes } = this;
     for (const group of this.#groups) group.clear(this.#seq + 1);
     this.#dead.clear();
-    this.#lostSeq = this.#seq;
+    this.#visible.lost(this.#seq);
     this.#bytes = 0;
     this.#length = 0;
     this.#log.clear();
@@ -387,8 +390,8 @@ export class TaskQueue implements LoggedQueue {
   /** @throws SuperNodeError SN_ERR_LIMIT */
   #newGroup(name: string, from: 'first' | 'new'): Group {
     return from === 'first'
-      ? this.#groups.create(name, 1, this.#length - this.#hiddenLength())
-      : this.#groups.create(name, this.#shownSeq + 1, 0);
+      ? this.#groups.create(name, 1, this.#length - this.#visible.hidden(this.#seq))
+      : this.#groups.create(name, this.#visible.seq + 1, 0);
   }
 
   #entryOf({ seq, tsMs, payload, topic }: LoggedEntry, attempts: number): Entry {

@@ -137,6 +137,28 @@ describe.each(['memory', 'disk'] as const)('a queue in a store: %s', (storage) =
     expect([texts(left), left.dropped, stored.queues.get(A)?.length]).toEqual([['b'], 1, 1]);
   });
 
+  test('many that are all too old leave at once, and each group counts what it had not done with', async () => {
+    open({
+      length: 5_000,
+      ttlMs: 100,
+      groups: [
+        { name: 'g', from: 'first' },
+        { name: 'h', from: 'first' },
+      ],
+    });
+    await put(Array.from({ length: 3_000 }, () => 'x'));
+    (await fetch({ group: 'g', max: 10 })).settle();
+    await fetch({ group: 'g', max: 5, leaseMs: 60_000 });
+    stored.queues.put(stored.queues.get(A) ?? open(), Buffer.from('hidden'));
+    clock.advance(100);
+    await stored.flushed();
+    const { dropped, length, bytes } = stored.queues.get(A) ?? open();
+    expect([dropped, length, bytes, stored.queues.bytes]).toEqual([3_001, 0, 0, 0]);
+    expect([(await fetch({ group: 'g' })).dropped, (await fetch({ group: 'h' })).dropped]).toEqual([2_991, 3_001]);
+    await put(['new']);
+    expect(places(await fetch({ group: 'g' }))).toEqual([[3_002, 1]]);
+  });
+
   test('returned entries go to the front in their old order, with one attempt more; settled ones are gone', async () => {
     await put(['a', 'b', 'c', 'd']);
     const first = await fetch({ max: 2 });
