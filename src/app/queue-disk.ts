@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { openLmdbDisk } from '../adapters/lmdb-disk.js';
 import { LIMITS } from '../core/limits.js';
+import type { OrderedDisk } from '../core/ordered-disk.js';
 import type { Cancel, Clock, Logger } from '../core/ports.js';
 import { DiskStore } from '../queues/disk-store.js';
 import type { Queues } from '../queues/queues.js';
@@ -51,20 +52,32 @@ export class QueueDisk {
     if (this.#isClosed) return;
     const { clock, queues, opened } = this.#ports;
     try {
-      const disk = openLmdbDisk(path);
-      this.#store = DiskStore.open({
-        disk,
-        clock,
-        trouble: (error) => this.#trouble(error),
-        recovered: () => queues.retryHeld(),
-      });
-      disk.opened();
+      this.#store = this.#read(openLmdbDisk(path));
       queues.useDisk(this.#store);
       this.#trouble(undefined);
       opened();
     } catch (error) {
       this.#trouble(error);
       this.#retry = clock.after(LIMITS.diskOpenRetryMs, () => this.#try(path));
+    }
+  }
+
+  /** @throws when what is there is not understood */
+  #read(disk: OrderedDisk): DiskStore {
+    const { clock, queues } = this.#ports;
+    try {
+      return DiskStore.open({
+        disk,
+        clock,
+        trouble: (error) => this.#trouble(error),
+        recovered: () => queues.retryHeld(),
+      });
+    } catch (error) {
+      disk.close().catch((closing: unknown) => this.#ports.log.warn({ err: closing }, 'a disk could not be closed'));
+      throw error;
+    } finally {
+      // It was read without harm, whatever is in it.
+      disk.opened();
     }
   }
 

@@ -47,6 +47,8 @@ export const LIMITS = {
   queueBytesMax: 17_179_869_184,
   /** Entries that queues on disk keep in memory as well, all together, so that most are never read back. */
   queueCacheBytes: 16_777_216,
+  /** Entries that wait for their flush, all together; from there on puts wait as for room. */
+  unflushedBytesMax: 67_108_864,
   /** What nobody waits for is written to the disk with the next put, or after so long: that an entry was settled by a
    *  PUBACK, that it was handed out. */
   diskLazyMs: 100,

@@ -26,6 +26,8 @@ export interface DiskLogHost {
   readonly isWritable: boolean;
   /** Bytes of entries that logs hold in memory. */
   cachedBytes: number;
+  /** So much waits for its flush more than before. */
+  appended(bytes: number): void;
   /** A number for a queue that has nothing on the disk. */
   newNo(): number;
   /** Nothing of this number is needed any more. */
@@ -110,7 +112,9 @@ export class DiskLog implements EntryLog {
   append(entry: LoggedEntry): void {
     this.#cached.append(entry);
     this.#lastSeq = entry.seq;
-    this.#host.cachedBytes += this.#cost(entry.seq);
+    const cost = this.#cost(entry.seq);
+    this.#host.cachedBytes += cost;
+    this.#host.appended(cost);
     this.changed('soon');
   }
 

@@ -21,6 +21,8 @@ import type { OpenedLog, QueueStore, UnopenedQueue } from './queue-store.js';
 
 /** Entries of purged queues deleted with one batch. */
 const DELETIONS = 4_000;
+/** 2020: a wall clock before that is one of a machine that has no battery and has not been told the time. */
+const CLOCK_UNSET_MS = 1_577_836_800_000;
 
 /** Somebody waits for a batch. */
 interface Waiting {
@@ -58,6 +60,8 @@ export class DiskStore implements QueueStore {
   #isFailing = false;
   /** Something on the disk could not be read. Nothing more is written to it: that would make it worse. */
   #isDamaged = false;
+  /** Of entries that wait for their flush: memory that nothing else bounds while the disk is slow. */
+  #unflushedBytes = 0;
   #isClosed = false;
   /** The disk says that it is a store of ours. */
   #isMarked = false;
@@ -79,19 +83,23 @@ export class DiskStore implements QueueStore {
     this.#clock = clock;
     const openedMs = clock.now();
     const openedWallMs = clock.wallNow();
-    const isWritable = () => !this.#isFailing && !this.#isDamaged;
+    const isWritable = () => !this.#isFailing && !this.#isDamaged && this.#unflushedBytes < LIMITS.unflushedBytesMax;
     this.#host = {
       disk,
       get isWritable() {
         return isWritable();
       },
       cachedBytes: 0,
+      appended: (bytes) => {
+        this.#unflushedBytes += bytes;
+      },
       newNo: () => ++this.#lastNo,
       retire: (no) => this.#retired.add(no),
       changed: (log, how) => this.#touch(log, how),
       whenFlushed: (log) => this.#whenWritten(log),
       // A clock that was set back must not make entries younger than they can be.
-      monotonicOf: (wallMs) => openedMs - Math.max(0, openedWallMs - wallMs),
+      // One that had not been set yet tells nothing of an age.
+      monotonicOf: (wallMs) => openedMs - (wallMs < CLOCK_UNSET_MS ? 0 : Math.max(0, openedWallMs - wallMs)),
     };
   }
 
@@ -232,14 +240,14 @@ export class DiskStore implements QueueStore {
     this.#next = undefined;
     this.#underWay = { logs, waiting };
     const retired = [...this.#retired];
-    const [deletedNo] = this.#deleted;
-    const deletions = deletedNo === undefined ? [] : someOf(this.#disk, deletedNo, DELETIONS);
+    const flushingBytes = this.#unflushedBytes;
+    const { keys, emptied } = this.#toDelete();
     try {
       await this.#disk.write((batch) => {
         if (!this.#isMarked) batch.put(ABOUT_KEY, writeAbout());
         this.#write(batch, logs, retired);
-        for (const key of deletions) batch.remove(key);
-        if (deletedNo !== undefined && deletions.length < DELETIONS) batch.remove(queueKey(deletedNo));
+        for (const key of keys) batch.remove(key);
+        for (const no of emptied) batch.remove(queueKey(no));
       });
     } catch (error) {
       this.#failed(error, logs, waiting);
@@ -247,10 +255,27 @@ export class DiskStore implements QueueStore {
     }
     this.#underWay = undefined;
     this.#isMarked = true;
+    const wasFull = this.#unflushedBytes >= LIMITS.unflushedBytesMax;
+    this.#unflushedBytes -= flushingBytes;
     for (const no of retired) this.#retired.delete(no);
     for (const no of retired) this.#deleted.add(no);
-    if (deletedNo !== undefined && deletions.length < DELETIONS) this.#deleted.delete(deletedNo);
+    for (const no of emptied) this.#deleted.delete(no);
     this.#written(logs, waiting);
+    if (wasFull) this.#options.recovered();
+  }
+
+  /** Some of what purged queues left, and the numbers of which nothing is left then. */
+  #toDelete(): { readonly keys: readonly Uint8Array[]; readonly emptied: readonly number[] } {
+    const keys: Uint8Array[] = [];
+    const emptied: number[] = [];
+    for (const no of this.#deleted) {
+      const room = DELETIONS - keys.length;
+      const some = someOf(this.#disk, no, room);
+      keys.push(...some);
+      if (some.length === room) break;
+      emptied.push(no);
+    }
+    return { keys, emptied };
   }
 
   #write(batch: DiskBatch, logs: ReadonlySet<DiskLog>, retired: readonly number[]): void {

@@ -1,5 +1,7 @@
 import type { TaskId } from '../core/topics.js';
 import type { EntryLog, StoredQueue } from './entry-log.js';
+import { MemoryLog } from './memory-log.js';
+import { MissingLog } from './missing-log.js';
 
 /** A queue's log, and what the queue was when its last run ended; undefined: it is new. */
 export interface OpenedLog {
@@ -25,4 +27,17 @@ export interface QueueStore {
   drop(taskId: TaskId): void;
   /** Settles when all that was done so far is flushed. Undefined: it is. */
   whenFlushed(): Promise<void> | undefined;
+}
+
+/** Tasks whose queues nobody has opened and that hold entries. Of the others those are forgotten that nobody would miss. */
+export function leftBehind(store: QueueStore): readonly TaskId[] {
+  const unopened = store.unopened();
+  for (const { taskId, length, hasNamedGroups } of unopened) if (length === 0 && !hasNamedGroups) store.drop(taskId);
+  return unopened.filter(({ length }) => length > 0).map(({ taskId }) => taskId);
+}
+
+/** @param disk Undefined: it is not there now */
+export function openLog(taskId: TaskId, storage: 'memory' | 'disk', disk: QueueStore | undefined): OpenedLog {
+  if (storage === 'memory') return { log: new MemoryLog(), stored: undefined };
+  return disk?.open(taskId) ?? { log: new MissingLog(), stored: undefined };
 }

@@ -8,13 +8,13 @@ import type { Fetched, FetchOptions } from './fetched.js';
 import { type Attempt, type HeldPut, HeldPuts } from './held-puts.js';
 import { Lease } from './lease.js';
 import { Leases, type LeaseWord } from './leases.js';
-import { MemoryLog } from './memory-log.js';
-import { MissingLog } from './missing-log.js';
-import type { OpenedLog, QueueStore } from './queue-store.js';
+import { moveEntries } from './move-entries.js';
+import { leftBehind, openLog, type QueueStore } from './queue-store.js';
 import type { Place } from './reading.js';
 import { ReadyQueues } from './ready.js';
 import { takeInOrder } from './take.js';
 import { TaskQueue } from './task-queue.js';
+import { Turns } from './turns.js';
 import { Waiters } from './waiters.js';
 
 const EPOCH_BYTES = 6;
@@ -51,15 +51,17 @@ export class Queues {
   readonly #budgets: Readonly<Record<QueueBounds['storage'], ByteBudget>>;
   readonly #held: HeldPuts;
   #disk: QueueStore | undefined;
+  /** Removed while there was no disk: forgotten once there is. */
+  readonly #dropped = new Set<TaskId>();
   #arrival = 0;
-  /** The last read that was asked for has had its turn. */
-  #reading: Promise<void> = Promise.resolve();
+  readonly #reads: Turns;
 
   constructor({ clock, random, bytesMax, diskBytesMax = bytesMax, expired = () => undefined }: QueuesOptions) {
     this.#expiries = new Expiries(clock, expired);
     this.#clock = clock;
     this.#random = random;
     this.#budgets = { memory: { bytes: 0, bytesMax }, disk: { bytes: 0, bytesMax: diskBytesMax } };
+    this.#reads = new Turns(clock);
     this.#held = new HeldPuts(clock, Object.values(this.#budgets));
     this.#leases = new Leases(clock, random, (lease, seqs) => this.#giveBack(lease, seqs));
   }
@@ -69,6 +71,8 @@ export class Queues {
   useDisk(disk: QueueStore): void {
     // Without one, these alone take nothing.
     this.#disk = disk;
+    for (const taskId of this.#dropped) disk.drop(taskId);
+    this.#dropped.clear();
     this.#arrival = Math.max(this.#arrival, disk.lastArrival);
     for (const [taskId, queue] of this.#queues) {
       if (queue.isWritable) continue;
@@ -81,11 +85,7 @@ export class Queues {
   /** Tasks whose queues an earlier run left on the disk with entries in them, and that nobody has named yet. Of the others
    *  those are forgotten that nobody would miss. */
   leftBehind(): readonly TaskId[] {
-    const unopened = this.#disk?.unopened() ?? [];
-    for (const { taskId, length, hasNamedGroups } of unopened) {
-      if (length === 0 && !hasNamedGroups) this.#disk?.drop(taskId);
-    }
-    return unopened.filter(({ length }) => length > 0).map(({ taskId }) => taskId);
+    return this.#disk ? leftBehind(this.#disk) : [];
   }
 
   /** Payload bytes held by all queues. */
@@ -97,8 +97,14 @@ export class Queues {
    *  one that is to be on it takes nothing and has nothing. */
   open(taskId: TaskId, bounds: QueueBounds): TaskQueue {
     const known = this.#queues.get(taskId);
-    if (known) known.bounds = bounds;
-    const queue = known ?? this.#newQueue(taskId, bounds);
+    const moves = known?.bounds.storage === 'memory' && bounds.storage === 'disk';
+    // From a disk to memory it goes with the next start: what it promised it keeps.
+    if (known && !moves) known.bounds = { ...bounds, storage: known.bounds.storage };
+    const queue = known && !moves ? known : this.#newQueue(taskId, bounds);
+    if (known && moves) {
+      moveEntries(known, queue, this.#clock.now());
+      this.#forget(known);
+    }
     this.#queues.set(taskId, queue);
     for (const { name, from } of bounds.groups) queue.define(name, from);
     this.#ready.fed(queue);
@@ -117,7 +123,8 @@ export class Queues {
     const queue = this.#queues.get(taskId);
     if (queue === undefined) return;
     queue.purge();
-    this.#disk?.drop(taskId);
+    if (this.#disk === undefined) this.#dropped.add(taskId);
+    else this.#disk.drop(taskId);
     this.#forget(queue);
     this.#waiters.taskGone(taskId);
   }
@@ -228,9 +235,7 @@ export class Queues {
     bytesMax: number,
     signal?: AbortSignal,
   ): Promise<readonly Entry[]> {
-    const turn = this.#reading.then(() => new Promise<void>((resolve) => this.#clock.soon(resolve)));
-    this.#reading = turn;
-    await turn;
+    await this.#reads.next();
     if (signal?.aborted) return [];
     const queue = this.#queues.get(taskId);
     queue?.expire(this.#clock.now());
@@ -277,7 +282,7 @@ export class Queues {
   }
 
   #newQueue(taskId: TaskId, bounds: QueueBounds): TaskQueue {
-    const { log, stored } = this.#openLog(taskId, bounds);
+    const { log, stored } = openLog(taskId, bounds.storage, this.#disk);
     return new TaskQueue({
       taskId,
       bounds,
@@ -286,11 +291,6 @@ export class Queues {
       origin: stored ?? { epoch: this.#random.secret(EPOCH_BYTES) },
       shown: (queue) => this.#shown(queue),
     });
-  }
-
-  #openLog(taskId: TaskId, { storage }: QueueBounds): OpenedLog {
-    if (storage === 'memory') return { log: new MemoryLog(), stored: undefined };
-    return this.#disk?.open(taskId) ?? { log: new MissingLog(), stored: undefined };
   }
 
   #forget(queue: TaskQueue): void {

@@ -68,11 +68,10 @@ export class TaskQueue implements LoggedQueue {
     }
   }
 
-  /** Entries held, those on lease and the dead included. */
+  /** Entries and bytes held, those on lease and the dead included. */
   get length(): number {
     return this.#length;
   }
-  /** Bytes held, of the same. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -104,9 +103,12 @@ export class TaskQueue implements LoggedQueue {
     this.expire(nowMs);
     const bytes = payload.length + (topic === undefined ? 0 : Buffer.byteLength(topic));
     if (!this.#makeRoom(bytes)) {
-      const mayFit = bytes <= this.bounds.bytes && bytes <= this.#budget.bytesMax;
       // It may just have turned out that the log cannot be read.
-      if (mayFit && (this.bounds.overflow === 'block' || !this.#log.isWritable)) return 'full';
+      if (
+        bytes <= Math.min(this.bounds.bytes, this.#budget.bytesMax) &&
+        (this.bounds.overflow === 'block' || !this.#log.isWritable)
+      )
+        return 'full';
       this.refuse();
       return 'dropped';
     }
@@ -145,7 +147,10 @@ export class TaskQueue implements LoggedQueue {
    *  @param from Where a new one begins: at the oldest entry, or with what comes from now on
    *  @throws SuperNodeError SN_ERR_LIMIT */
   define(name: string, from: 'first' | 'new'): void {
-    if (this.#groups.get(name) === undefined) this.#newGroup(name, from);
+    if (this.#groups.get(name) !== undefined) return;
+    this.#newGroup(name, from);
+    // Where it took the place of the default group nobody needs what came before.
+    if (from === 'new') this.#leaveWhatIsDone();
   }
 
   /** The group of this name, if it is active, or the dead. */
@@ -167,7 +172,7 @@ export class TaskQueue implements LoggedQueue {
   removeGroup(name: string): boolean {
     if (!this.#groups.remove(name)) return false;
     if (this.#groups.size === 0) this.#newGroup(DEFAULT_GROUP, 'first');
-    for (const seq of held(this.#log)) this.#leaveIfDone(seq);
+    this.#leaveWhatIsDone();
     return true;
   }
 
@@ -227,14 +232,9 @@ export class TaskQueue implements LoggedQueue {
    *  none of those is left.
    *  @returns How many */
   requeue(): number {
-    const dead = this.#dead.group.allReturned();
-    for (const seq of dead) {
-      const living = [...this.#dead.diedIn(seq)].flatMap((name) => this.#groups.get(name) ?? []);
-      for (const group of living.length > 0 ? living : this.#groups) group.add(seq, 0);
-      this.#dead.forget(seq);
-    }
-    if (dead.length > 0) this.#log.changed('soon');
-    return dead.length;
+    const count = this.#dead.requeue(this.#groups);
+    if (count > 0) this.#log.changed('soon');
+    return count;
   }
 
   /** Forgets all entries, or the dead alone. Whoever has some on lease settles or returns them in vain.
@@ -323,21 +323,13 @@ export class TaskQueue implements LoggedQueue {
     const ofOthers = this.#budget.bytes - this.#bytes;
     // Where it can never fit, nothing is evicted for it.
     if (bytes > this.bounds.bytes || ofOthers + bytes > this.#budget.bytesMax) return false;
-    while (!this.#hasRoom(bytes)) {
+    while (!hasRoom(this, this.#budget, bytes)) {
       if (this.bounds.overflow !== 'drop_oldest') return false;
       const oldest = this.#log.next(1);
       if (oldest === undefined) return false;
       this.#evict(oldest);
     }
     return true;
-  }
-
-  #hasRoom(bytes: number): boolean {
-    return (
-      this.#length < this.bounds.length &&
-      this.#bytes + bytes <= this.bounds.bytes &&
-      this.#budget.bytes + bytes <= this.#budget.bytesMax
-    );
   }
 
   #evict(seq: number): void {
@@ -366,10 +358,14 @@ export class TaskQueue implements LoggedQueue {
     this.#visible.lost(this.#seq);
     this.#bytes = 0;
     this.#length = 0;
-    this.#log.clear();
+    if (length > 0) this.#log.clear();
     this.#budget.bytes -= bytes;
     this.#budget.freed?.();
     return length;
+  }
+
+  #leaveWhatIsDone(): void {
+    for (const seq of held(this.#log)) this.#leaveIfDone(seq);
   }
 
   #leaveIfDone(seq: number): void {
@@ -397,4 +393,8 @@ export class TaskQueue implements LoggedQueue {
   #entryOf({ seq, tsMs, payload, topic }: LoggedEntry, attempts: number): Entry {
     return { taskId: this.taskId, seq, tsMs, payload, topic, attempts };
   }
+}
+
+function hasRoom({ length, bytes, bounds }: TaskQueue, budget: ByteBudget, more: number): boolean {
+  return length < bounds.length && bytes + more <= bounds.bytes && budget.bytes + more <= budget.bytesMax;
 }

@@ -206,6 +206,14 @@ describe.each(['memory', 'disk'] as const)('a queue in a store: %s', (storage) =
     expect(texts(await fetch({ group: 'all' }))).toEqual(['a', 'b']);
   });
 
+  test('a group from now on that takes the place of the default one leaves nothing that nobody needs', async () => {
+    open({ length: 2, overflow: 'block' });
+    await put(['a', 'b']);
+    open({ length: 2, overflow: 'block', groups: [{ name: 'late', from: 'new' }] });
+    expect(await put(['c'])).toEqual([undefined]);
+    expect(texts(await fetch({ group: 'late' }))).toEqual(['c']);
+  });
+
   test('a lease is settled, returned, in part, extended, or runs out', async () => {
     await put(['a', 'b', 'c']);
     const { leaseId } = await fetch({ leaseMs: 1_000 });
@@ -378,6 +386,70 @@ describe.each(['memory', 'disk'] as const)('a queue in a store: %s', (storage) =
     expect(stored.store.unopened().map(({ taskId }) => taskId)).toEqual([B]);
     await put(['b'], B);
     expect(stored.queues.get(B)?.find('g')?.readyLength).toBe(1);
+  });
+
+  test('a queue that goes from memory to the disk takes along what it holds', async () => {
+    open({ storage: 'memory' });
+    await put(['a', 'b']);
+    open();
+    await put(['c']);
+    await restart();
+    open();
+    expect(texts(await fetch())).toEqual(['a', 'b', 'c']);
+  });
+
+  test('one that is to go from the disk to memory keeps its word until the next start', async () => {
+    await put(['a']);
+    open({ storage: 'memory' });
+    await put(['b']);
+    await restart();
+    open();
+    expect(texts(await fetch())).toEqual(['a', 'b']);
+  });
+
+  test('what died in two groups comes back to both, also after a restart', async () => {
+    const groups = ['g', 'h'].map((name) => ({ name, from: 'first' as const }));
+    open({ maxAttempts: 1, groups });
+    await put(['x']);
+    for (const { name: group } of groups) {
+      (await fetch({ group })).giveBack();
+      await stored.flushed();
+      clock.advance(200);
+    }
+    await restart();
+    open({ maxAttempts: 1, groups });
+    void stored.queues.requeue(A);
+    await stored.flushed();
+    for (const { name: group } of groups) expect(texts(await fetch({ group }))).toEqual(['x']);
+  });
+
+  test('many purges leave nothing on the disk for long', async () => {
+    for (let round = 0; round < 20; round += 1) {
+      await put(['x']);
+      void stored.queues.purge(A, 'all');
+      void stored.queues.purge(A, 'all');
+      await stored.flushed();
+    }
+    for (let turn = 0; turn < 4; turn += 1) {
+      clock.advance(200);
+      await stored.flushed();
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    const { disk } = stored;
+    expect(disk.keys(Buffer.alloc(13), Buffer.alloc(13, 255), 100)).toHaveLength(2);
+  });
+
+  test('a wall clock that was not set when entries came does not make them old', async () => {
+    await stored.store.close();
+    clock = new VirtualClock(3_600_000);
+    openStore();
+    open({ ttlMs: 60_000 });
+    await put(['from 1970']);
+    await stored.store.close();
+    clock = new VirtualClock();
+    openStore();
+    open({ ttlMs: 60_000 });
+    expect(texts(await fetch())).toEqual(['from 1970']);
   });
 
   test('entries of before a restart are as old as they are', async () => {
