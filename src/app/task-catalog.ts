@@ -77,7 +77,7 @@ export class TaskCatalog implements Records, Intake {
 
   /** Makes sure the task exists: a net client named it.
    *  @throws SuperNodeError SN_ERR_TASK_UNKNOWN, SN_ERR_LIMIT, SN_ERR_CLOSING */
-  register(taskId: TaskId): void {
+  register(taskId: TaskId, queue?: TaskWire['queue']): void {
     if (this.#intakes.has(taskId)) return;
     if (this.#config.net?.auto === false) {
       throw mismatch('SN_ERR_TASK_UNKNOWN', 'task_id', 'a task of this node (net.auto is off)', taskId);
@@ -88,7 +88,7 @@ export class TaskCatalog implements Records, Intake {
       const expected = `at most ${autoMax} tasks that register by themselves`;
       throw new SuperNodeError('SN_ERR_LIMIT', `tasks: expected ${expected}, got one more: ${taskId}`);
     }
-    this.#ports.supervisor.declare(this.resolve({ task_id: taskId }, 'request'));
+    this.#ports.supervisor.declare(this.resolve({ task_id: taskId, ...(queue && { queue }) }, 'request'));
     this.#auto.add(taskId);
   }
 
@@ -139,7 +139,7 @@ export class TaskCatalog implements Records, Intake {
     this.#hasStarted = true;
     for (const taskId of this.#ports.queues.leftBehind()) {
       try {
-        this.register(taskId);
+        this.register(taskId, { storage: 'disk' });
       } catch (error) {
         // They stay where they are.
         if (!(error instanceof SuperNodeError)) throw error;

@@ -87,7 +87,6 @@ export class TaskQueue implements LoggedQueue {
   get isWritable(): boolean {
     return this.#log.isWritable;
   }
-  /** Entries that were given back too often. */
   get deadLength(): number {
     return this.#dead.length;
   }
@@ -131,9 +130,7 @@ export class TaskQueue implements LoggedQueue {
   }
 
   /** Settles when all that was done so far is flushed. Undefined: it is. */
-  whenFlushed(): Promise<void> | undefined {
-    return this.#log.whenFlushed();
-  }
+  whenFlushed = (): Promise<void> | undefined => this.#log.whenFlushed();
 
   /** The group of this name, made where there is none.
    *  @throws SuperNodeError SN_ERR_LIMIT */
@@ -365,6 +362,9 @@ export class TaskQueue implements LoggedQueue {
   }
 
   #leaveWhatIsDone(): void {
+    // A group that has done nothing yet needs all of them.
+    for (const { openLength } of this.#groups)
+      if (openLength === this.#length - this.#visible.hidden(this.#seq)) return;
     for (const seq of held(this.#log)) this.#leaveIfDone(seq);
   }
 

@@ -79,9 +79,13 @@ export class Publishes {
     const order = qos === 0 ? undefined : qos === 1 ? this.pubacks : this.pubrecs;
     // Two copies of which one is given up are both made again: a route to two tasks, one of them blocked, can double.
     const forget = () => void seen?.delete(packetId);
+    // One that comes again may not be acknowledged before the first one is in its queue, or its copies are.
+    const pending = isAgain ? seen?.get(packetId) : undefined;
     if (destination.kind === 'broker') {
       const copies = isAgain ? undefined : destination.copy?.(payload, qos);
-      const oneIsDone = order?.expect(packetId, copies?.length);
+      const oneIsDone = order?.expect(packetId, pending ? 1 : copies?.length);
+      if (oneIsDone) pending?.then(oneIsDone, this.#failed);
+      if (seen && copies && copies.length > 0) seen.set(packetId, allOf(copies));
       for (const copy of copies ?? []) {
         if (oneIsDone === undefined) this.#unacknowledged(copy);
         else if ('giveUp' in copy) this.#hold(copy, payload.length, oneIsDone, forget);
@@ -89,9 +93,8 @@ export class Publishes {
       }
       return 'broker';
     }
-    // One that comes again may not be acknowledged before the first one is in the queue.
-    const outcome = isAgain ? seen?.get(packetId) : destination.accept(this.#channel, payload, qos);
-    if (seen && outcome instanceof Promise) seen.set(packetId, outcome);
+    const outcome = isAgain ? pending : destination.accept(this.#channel, payload, qos);
+    if (seen && outcome !== undefined) seen.set(packetId, allOf([outcome]));
     if (order === undefined) this.#unacknowledged(outcome);
     else if (outcome === undefined) order.done(packetId);
     else if ('giveUp' in outcome) this.#hold(outcome, payload.length, order.later(packetId), forget);
@@ -154,4 +157,13 @@ export class Publishes {
     this.#lastVersion = version;
     return destination;
   }
+}
+
+/** Settled when all of them are in their queues. */
+function allOf(outcomes: readonly Exclude<PutOutcome, undefined>[]): Promise<void> {
+  const all = Promise.all(outcomes.map((outcome) => ('giveUp' in outcome ? outcome.done : outcome)));
+  const done = all.then(() => undefined);
+  // Whoever waits for one of them hears of it by that.
+  done.catch(() => undefined);
+  return done;
 }

@@ -101,7 +101,8 @@ describe.each(NODE_KINDS)('a node as %s that is started again', (kind) => {
     await app.client.publish('w/ch/sensor', 'as well', { qos: 1 });
     await app.client.publish('w/ch/dropped', 'no more', { qos: 1 });
     await cmd('remove', 'dropped');
-    await start({ queue });
+    // Wherever new ones are kept.
+    await start();
     expect(await states()).toEqual({ gone: 'pending', sensor: 'pending' });
     const { data } = await app.ask('m/fetch', { max: 10 });
     expect(data.entries).toMatchObject([{ payload: 'from before' }, { payload: 'as well' }]);

@@ -244,6 +244,28 @@ test('a QoS 2 put that comes again on another connection is not acknowledged bef
   expect(after.socket.output).toEqual(pubrec(5));
 });
 
+test('a QoS 2 publish whose routed copies are not flushed is not acknowledged to another connection either', async () => {
+  const {
+    connect,
+    settled,
+    world,
+    commits,
+    puts: stored,
+  } = blockedWorld({ routes: [{ from: 'tele/+', taskId: 'plain' }] });
+  world.commitLater = true;
+  const stores = { clientId: 'stores', clean: false };
+  await (await connect(stores)).send(publish('tele/x', 'once', 2, 5));
+  const after = await connect(stores);
+  await after.send(publish('tele/x', 'once', 2, 5));
+  after.channel.write(pubrec(5));
+  await settled();
+  expect(stored).toEqual(['plain:once']);
+  expect(after.socket.output).toHaveLength(0);
+  commits[0]?.();
+  await settled();
+  expect(after.socket.output).toEqual(pubrec(5));
+});
+
 test('a QoS 2 put that comes again while it is held is not put again', async () => {
   const { connect, line, settled, waiting } = blockedWorld();
   const { socket, send } = await connect();
