@@ -12,6 +12,7 @@ import { moveEntries } from './move-entries.js';
 import { leftBehind, openLog, type QueueStore } from './queue-store.js';
 import type { Place } from './reading.js';
 import { ReadyQueues } from './ready.js';
+import { shrink } from './room.js';
 import { takeInOrder } from './take.js';
 import { TaskQueue } from './task-queue.js';
 import { Turns } from './turns.js';
@@ -109,6 +110,7 @@ export class Queues {
     for (const { name, from } of bounds.groups) queue.define(name, from);
     this.#ready.fed(queue);
     this.#expiries.look(queue);
+    this.#shrink(queue);
     // A change of its bounds may be room.
     this.#held.serveSoon();
     return queue;
@@ -149,9 +151,7 @@ export class Queues {
   }
 
   /** What waits for room is tried again: a task takes no more, or the disk can be written. */
-  retryHeld(): void {
-    this.#held.serveSoon();
-  }
+  retryHeld = (): void => this.#held.serveSoon();
 
   /** Takes entries on lease, or waits for the first one. An empty list is an answer.
    *  @throws SuperNodeError SN_ERR_LIMIT: one group, or one lease, too many */
@@ -270,9 +270,7 @@ export class Queues {
   }
 
   /** Settles when what was dropped is gone for good. Undefined: it is. */
-  whenFlushed(): Promise<void> | undefined {
-    return this.#disk?.whenFlushed();
-  }
+  whenFlushed = (): Promise<void> | undefined => this.#disk?.whenFlushed();
 
   /** Answers all who wait, with nothing: the node is closing. */
   close(): void {
@@ -291,6 +289,10 @@ export class Queues {
       origin: stored ?? { epoch: this.#random.secret(EPOCH_BYTES) },
       shown: (queue) => this.#shown(queue),
     });
+  }
+
+  #shrink(queue: TaskQueue): void {
+    if (this.#queues.get(queue.taskId) === queue && shrink(queue)) this.#clock.soon(() => this.#shrink(queue));
   }
 
   #forget(queue: TaskQueue): void {

@@ -6,6 +6,7 @@ import type { DeadMark, EntryLog, LoggedEntry, LoggedQueue, Mark, QueueState, St
 import type { Group, Holder } from './group.js';
 import { Groups } from './groups.js';
 import { held, type Place, readLog } from './reading.js';
+import { makeRoom, type Roomy } from './room.js';
 import { Visible } from './visible.js';
 
 export interface TaskQueueOptions {
@@ -26,7 +27,7 @@ const MANY = 1_000;
  *
  *  Every active group sees every entry, and an entry leaves when all of them are done with it, or a bound evicts it. What
  *  was given back too often goes over to the group `$dead`. */
-export class TaskQueue implements LoggedQueue {
+export class TaskQueue implements LoggedQueue, Roomy {
   readonly taskId: TaskId;
   readonly epoch: string;
   /** A change holds from the next put on. */
@@ -101,7 +102,7 @@ export class TaskQueue implements LoggedQueue {
     if (!this.#log.isWritable) return 'full';
     this.expire(nowMs);
     const bytes = payload.length + (topic === undefined ? 0 : Buffer.byteLength(topic));
-    if (!this.#makeRoom(bytes)) {
+    if (!makeRoom(this, this.#budget, bytes)) {
       // It may just have turned out that the log cannot be read.
       if (
         bytes <= Math.min(this.bounds.bytes, this.#budget.bytesMax) &&
@@ -254,6 +255,12 @@ export class TaskQueue implements LoggedQueue {
     return read.map((logged) => this.#entryOf(logged, 0));
   }
 
+  evictOldest(): boolean {
+    const oldest = this.#log.next(1);
+    if (oldest !== undefined) this.#evict(oldest);
+    return oldest !== undefined;
+  }
+
   /** Evicts what is older than `ttlMs`.
    *  @returns When the next one will be, monotonic ms; undefined: none */
   expire(nowMs: number): number | undefined {
@@ -313,20 +320,6 @@ export class TaskQueue implements LoggedQueue {
     const more = this.#visible.show(Math.min(this.#seq, this.#log.flushedSeq));
     for (const group of this.#groups) group.ahead += more;
     return more > 0;
-  }
-
-  /** Room for an entry of so many bytes, by the queue's policy. False: there is none. */
-  #makeRoom(bytes: number): boolean {
-    const ofOthers = this.#budget.bytes - this.#bytes;
-    // Where it can never fit, nothing is evicted for it.
-    if (bytes > this.bounds.bytes || ofOthers + bytes > this.#budget.bytesMax) return false;
-    while (!hasRoom(this, this.#budget, bytes)) {
-      if (this.bounds.overflow !== 'drop_oldest') return false;
-      const oldest = this.#log.next(1);
-      if (oldest === undefined) return false;
-      this.#evict(oldest);
-    }
-    return true;
   }
 
   #evict(seq: number): void {
@@ -393,8 +386,4 @@ export class TaskQueue implements LoggedQueue {
   #entryOf({ seq, tsMs, payload, topic }: LoggedEntry, attempts: number): Entry {
     return { taskId: this.taskId, seq, tsMs, payload, topic, attempts };
   }
-}
-
-function hasRoom({ length, bytes, bounds }: TaskQueue, budget: ByteBudget, more: number): boolean {
-  return length < bounds.length && bytes + more <= bounds.bytes && budget.bytes + more <= budget.bytesMax;
 }

@@ -159,6 +159,17 @@ describe.each(['memory', 'disk'] as const)('a queue in a store: %s', (storage) =
     expect(places(await fetch({ group: 'g' }))).toEqual([[3_002, 1]]);
   });
 
+  test('one that is made smaller gets there step by step, and takes what comes meanwhile', async () => {
+    open({ length: 10_000 });
+    await put(Array.from({ length: 4_500 }, (_, index) => `${index}`));
+    open({ length: 10 });
+    expect(stored.queues.get(A)?.length).toBe(3_500);
+    await put(['new']);
+    for (let turn = 0; turn < 6; turn += 1) clock.advance(0);
+    const left = await fetch();
+    expect([left.entries.length, texts(left).at(-1), left.dropped]).toEqual([10, 'new', 4_491]);
+  });
+
   test('returned entries go to the front in their old order, with one attempt more; settled ones are gone', async () => {
     await put(['a', 'b', 'c', 'd']);
     const first = await fetch({ max: 2 });
