@@ -1,3 +1,4 @@
+import { deferred } from '../core/deferred.js';
 import type { Channel } from '../transport/channel.js';
 import type { Lasting } from './aedes-persistence.js';
 import type { ClientPublish } from './aedes-publishes.js';
@@ -59,13 +60,10 @@ export class HeldAcks {
 }
 
 function hold(channel: Channel, packetId: number): Held {
-  let settle: () => void = () => undefined;
-  const done = new Promise<void>((resolve) => {
-    settle = resolve;
-  });
+  const { promise: done, resolve } = deferred();
   const release = () => {
     if (channel.storing.get(packetId) === done) channel.storing.delete(packetId);
-    settle();
+    resolve();
   };
   channel.storing.set(packetId, done);
   return { done, release };

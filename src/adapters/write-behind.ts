@@ -1,3 +1,4 @@
+import { deferred } from '../core/deferred.js';
 import { LIMITS } from '../core/limits.js';
 import type { Cancel, Clock } from '../core/ports.js';
 
@@ -154,15 +155,7 @@ export class WriteBehind {
 }
 
 function newFlush(): Flush {
-  const [done, resolve] = newPromise();
-  const [tried, wasTried] = newPromise();
+  const { promise: done, resolve } = deferred();
+  const { promise: tried, resolve: wasTried } = deferred();
   return { done, resolve, tried, wasTried };
-}
-
-function newPromise(): [Promise<void>, () => void] {
-  let resolve: () => void = () => undefined;
-  const promise = new Promise<void>((settle) => {
-    resolve = settle;
-  });
-  return [promise, resolve];
 }

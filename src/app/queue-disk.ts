@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { openLmdbDisk } from '../adapters/lmdb-disk.js';
+import { asSuperNodeError } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
 import type { OrderedDisk } from '../core/ordered-disk.js';
 import type { Cancel, Clock, Logger } from '../core/ports.js';
@@ -82,7 +83,7 @@ export class QueueDisk {
   }
 
   #trouble(error: unknown): void {
-    const text = error === undefined ? undefined : messageOf(error);
+    const text = error === undefined ? undefined : asSuperNodeError(error).message;
     if (text === this.#error) return;
     const { log, changed } = this.#ports;
     if (text === undefined) log.info({ path: this.#path }, 'queues on the disk can be used again');
@@ -90,8 +91,4 @@ export class QueueDisk {
     this.#error = text;
     changed(text);
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,3 +1,4 @@
+import { isWellFormed } from '../core/well-formed.js';
 import { EXIT, Failure } from './failure.js';
 import { payloadBytes } from './payload.js';
 import type { Fields } from './reply-data.js';
@@ -19,7 +20,7 @@ export function payloadOfLine(line: Buffer): Buffer {
     throw wrong('payload or payload_base64', payload === undefined ? 'neither' : 'both');
   }
   if (base64 === undefined && typeof payload !== 'string') throw wrong('text as payload', JSON.stringify(payload));
-  if (typeof payload === 'string' && LONE_SURROGATE.test(payload)) {
+  if (typeof payload === 'string' && !isWellFormed(payload)) {
     throw wrong('text that UTF-8 can carry as payload', 'half of a surrogate pair');
   }
   if (base64 !== undefined && !(typeof base64 === 'string' && isBase64(base64))) {
@@ -52,6 +53,4 @@ function wrong(expected: string, got: string): Failure {
   return new Failure(EXIT.usage, `expected ${expected}, got ${got.slice(0, SHOWN_CHARS)}`);
 }
 
-// Halves that make a pair are one character to a pattern with `u`.
-const LONE_SURROGATE = /\p{Surrogate}/u;
 const SHOWN_CHARS = 100;

@@ -1,3 +1,4 @@
+import { type Deferred, deferred } from '../core/deferred.js';
 import { LIMITS } from '../core/limits.js';
 import type { DiskBatch, OrderedDisk } from '../core/ordered-disk.js';
 import type { Cancel, Clock } from '../core/ports.js';
@@ -24,12 +25,6 @@ const DELETIONS = 4_000;
 /** 2020: a wall clock before that is one of a machine that has no battery and has not been told the time. */
 const CLOCK_UNSET_MS = 1_577_836_800_000;
 
-/** Somebody waits for a batch. */
-interface Waiting {
-  readonly done: Promise<void>;
-  resolve(): void;
-}
-
 export interface DiskStoreOptions {
   readonly disk: OrderedDisk;
   readonly clock: Clock;
@@ -51,10 +46,10 @@ export class DiskStore implements QueueStore {
   readonly #taskIds = new Map<DiskLog, TaskId>();
   #changed = new Set<DiskLog>();
   /** Who waits for the next batch, and for the one under way. */
-  #next: Waiting | undefined;
-  #underWay: { readonly logs: ReadonlySet<DiskLog>; readonly waiting: readonly Waiting[] } | undefined;
+  #next: Deferred | undefined;
+  #underWay: { readonly logs: ReadonlySet<DiskLog>; readonly waiting: readonly Deferred[] } | undefined;
   /** Of batches that could not be written: done with the next one that is. */
-  #stuck: Waiting[] = [];
+  #stuck: Deferred[] = [];
   #isScheduled = false;
   #cancelLater: Cancel | undefined;
   #isFailing = false;
@@ -156,7 +151,7 @@ export class DiskStore implements QueueStore {
   }
 
   whenFlushed(): Promise<void> | undefined {
-    return this.#next?.done ?? this.#underWay?.waiting.at(-1)?.done ?? this.#stuck.at(-1)?.done;
+    return this.#next?.promise ?? this.#underWay?.waiting.at(-1)?.promise ?? this.#stuck.at(-1)?.promise;
   }
 
   /** Writes what is still to be written, if that can be, and closes the disk. */
@@ -194,7 +189,7 @@ export class DiskStore implements QueueStore {
   }
 
   #soon(): void {
-    if (this.#next === undefined) this.#next = newWaiting();
+    if (this.#next === undefined) this.#next = deferred();
     if (this.#isScheduled || this.#underWay !== undefined || this.#isFailing) return;
     this.#isScheduled = true;
     this.#clock.soon(() => {
@@ -216,9 +211,9 @@ export class DiskStore implements QueueStore {
   #whenWritten(log: DiskLog): Promise<void> | undefined {
     if (this.#changed.has(log)) {
       this.#soon();
-      return this.#next?.done;
+      return this.#next?.promise;
     }
-    return this.#underWay?.logs.has(log) ? this.#underWay.waiting.at(-1)?.done : undefined;
+    return this.#underWay?.logs.has(log) ? this.#underWay.waiting.at(-1)?.promise : undefined;
   }
 
   #hasChanges(): boolean {
@@ -235,7 +230,7 @@ export class DiskStore implements QueueStore {
   async #flush(): Promise<void> {
     const logs = this.#changed;
     this.#changed = new Set();
-    const waiting = [...this.#stuck, this.#next ?? newWaiting()];
+    const waiting = [...this.#stuck, this.#next ?? deferred()];
     this.#stuck = [];
     this.#next = undefined;
     this.#underWay = { logs, waiting };
@@ -257,8 +252,10 @@ export class DiskStore implements QueueStore {
     this.#isMarked = true;
     const wasFull = this.#unflushedBytes >= LIMITS.unflushedBytesMax;
     this.#unflushedBytes -= flushingBytes;
-    for (const no of retired) this.#retired.delete(no);
-    for (const no of retired) this.#deleted.add(no);
+    for (const no of retired) {
+      this.#retired.delete(no);
+      this.#deleted.add(no);
+    }
     for (const no of emptied) this.#deleted.delete(no);
     this.#written(logs, waiting);
     if (wasFull) this.#options.recovered();
@@ -289,7 +286,7 @@ export class DiskStore implements QueueStore {
     for (const no of retired) batch.put(queueKey(no), writeDeleted());
   }
 
-  #written(logs: ReadonlySet<DiskLog>, waiting: readonly Waiting[]): void {
+  #written(logs: ReadonlySet<DiskLog>, waiting: readonly Deferred[]): void {
     for (const log of logs) {
       log.written();
       this.#cached.delete(log);
@@ -307,7 +304,7 @@ export class DiskStore implements QueueStore {
     else if (this.#hasChanges()) this.#later();
   }
 
-  #failed(error: unknown, logs: ReadonlySet<DiskLog>, waiting: readonly Waiting[]): void {
+  #failed(error: unknown, logs: ReadonlySet<DiskLog>, waiting: readonly Deferred[]): void {
     this.#underWay = undefined;
     for (const log of logs) {
       log.failed();
@@ -357,12 +354,4 @@ function withGuardedReads(disk: OrderedDisk, damaged: (error: unknown) => void):
     keys: guarded((from, to, max) => disk.keys(from, to, max), []),
     entries: guarded((from, to) => [...disk.entries(from, to)], []),
   };
-}
-
-function newWaiting(): Waiting {
-  let resolve: () => void = () => undefined;
-  const done = new Promise<void>((settle) => {
-    resolve = settle;
-  });
-  return { done, resolve };
 }

@@ -1,3 +1,4 @@
+import { deferred } from '../core/deferred.js';
 import type { Clock } from '../core/ports.js';
 import type { TaskId } from '../core/topics.js';
 import type { ByteBudget } from './entry.js';
@@ -41,15 +42,12 @@ export class HeldPuts {
   hold(taskId: TaskId, attempt: () => Attempt): HeldPut {
     const line = this.#lines.get(taskId) ?? new Set<Waiting>();
     this.#lines.set(taskId, line);
-    let settle: () => void = () => undefined;
-    const done = new Promise<void>((resolve) => {
-      settle = resolve;
-    });
+    const { promise: done, resolve } = deferred();
     const waiting: Waiting = {
       attempt,
       go: (flushed) => {
-        if (flushed === undefined) settle();
-        else flushed.then(settle);
+        if (flushed === undefined) resolve();
+        else flushed.then(resolve);
       },
     };
     line.add(waiting);

@@ -125,8 +125,8 @@ export class Queues {
     const queue = this.#queues.get(taskId);
     if (queue === undefined) return;
     queue.purge();
-    if (this.#disk === undefined) this.#dropped.add(taskId);
-    else this.#disk.drop(taskId);
+    if (this.#disk !== undefined) this.#disk.drop(taskId);
+    else if (queue.bounds.storage === 'disk') this.#dropped.add(taskId);
     this.#forget(queue);
     this.#waiters.taskGone(taskId);
   }

@@ -267,8 +267,8 @@ export class TaskQueue implements LoggedQueue, Roomy {
     const { ttlMs } = this.bounds;
     if (ttlMs === 0) return undefined;
     // A million that are all too old need not be looked at one by one.
-    const newestMs = this.#log.putMs(this.#seq);
-    if (this.#length > MANY && newestMs !== undefined && nowMs - newestMs >= ttlMs) this.#evictAll();
+    const newestMs = this.#length > MANY ? this.#log.putMs(this.#seq) : undefined;
+    if (newestMs !== undefined && nowMs - newestMs >= ttlMs) this.#evictAll();
     for (;;) {
       const oldest = this.#log.next(1);
       const putMs = oldest === undefined ? undefined : this.#log.putMs(oldest);

@@ -1,6 +1,7 @@
 import { mismatch, SuperNodeError } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
 import type { TaskId, Topics } from '../core/topics.js';
+import { isWellFormed } from '../core/well-formed.js';
 import type { Caller, Reply, Request } from '../router/request.js';
 import type { Channel } from './channel.js';
 import type { RequestHandler } from './ports.js';
@@ -135,11 +136,6 @@ function jsonOf(value: unknown): Buffer | undefined {
 /** No wildcard, and no control character [MQTT-3.3.2-2] [MQTT-1.5.3-2]. */
 function isTopicName(text: string): boolean {
   return isWellFormed(text) && !/[#+\p{Cc}]/u.test(text);
-}
-
-/** No lone surrogate: those have no UTF-8 [MQTT-1.5.3-1]. */
-function isWellFormed(text: string): boolean {
-  return !/\p{Surrogate}/u.test(text);
 }
 
 function callerOf(channel: Channel): Caller {
