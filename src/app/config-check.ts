@@ -3,7 +3,7 @@ import type { ConfigWire, ListenerWire, RouteWire } from '../core/config-schema.
 import { describe, SuperNodeError } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
 import { A_PROGRAM, resolveRecord } from '../core/task-record.js';
-import type { TaskWire } from '../core/task-schema.js';
+import type { QueueFieldsWire, TaskWire } from '../core/task-schema.js';
 import { type Fault, formatPath } from '../core/validate.js';
 import { isTopicFilter } from '../transport/topic-filter.js';
 
@@ -24,6 +24,7 @@ export function firstConfigFault(config: ConfigWire): Fault | undefined {
 function* faults(config: ConfigWire): Generator<Fault> {
   yield* listenerFaults(config.listeners ?? []);
   yield* taskFaults(config);
+  yield* storageFaults(config);
   for (const [index, route] of (config.routes ?? []).entries()) {
     const [field, text] = routeFault(route, config.topics?.prefix ?? '') ?? [];
     if (field !== undefined && text !== undefined) yield { path: ['routes', `${index}`, field], text };
@@ -49,6 +50,22 @@ function* listenerFaults(listeners: readonly ListenerWire[]): Generator<Fault> {
       };
     }
     seen.set(address, index);
+  }
+}
+
+/** Queues on a disk need one. */
+function* storageFaults({ data_dir, queue, workers = {}, tasks = [] }: ConfigWire): Generator<Fault> {
+  if (data_dir !== undefined) return;
+  const queues: [string[], QueueFieldsWire | undefined][] = [
+    [['queue'], queue],
+    ...Object.entries(workers).map(([name, { queue: own }]): [string[], typeof own] => [
+      ['workers', name, 'queue'],
+      own,
+    ]),
+    ...tasks.map(({ queue: own }, index): [string[], typeof own] => [['tasks', `${index}`, 'queue'], own]),
+  ];
+  for (const [path, { storage } = {}] of queues) {
+    if (storage === 'disk') yield { path: [...path, 'storage'], text: 'expected a data_dir for "disk", got none' };
   }
 }
 

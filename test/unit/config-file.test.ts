@@ -70,6 +70,21 @@ describe('a bad config is refused with file, line, place, what was expected and 
       'edge.yaml:1: queue.overflow: expected one of "drop_oldest", "drop_newest", "block", got "wait"',
     ],
     [
+      'queues on a disk without one',
+      'queue: { storage: disk }',
+      'edge.yaml:1: queue.storage: expected a data_dir for "disk", got none',
+    ],
+    [
+      'a queue on a disk without one',
+      'tasks: [{ task_id: a, queue: { storage: disk } }]',
+      'edge.yaml:1: tasks[0].queue.storage: expected a data_dir for "disk", got none',
+    ],
+    [
+      'a template with such a queue',
+      'workers:\n  cam:\n    queue: { storage: disk }',
+      'edge.yaml:3: workers.cam.queue.storage: expected a data_dir for "disk", got none',
+    ],
+    [
       'a truth value that is none',
       'tasks: [{ task_id: a, accept_tasks: maybe }]',
       'edge.yaml:1: tasks[0].accept_tasks: expected true or false or one of "yes", "no", got "maybe"',
