@@ -39,6 +39,11 @@ export class StoredSessions {
     this.#lasting = isLasting(parts.persistence) ? parts.persistence : undefined;
   }
 
+  /** How many clients are away whose session is kept. */
+  get away(): number {
+    return this.#offline.size;
+  }
+
   /** @returns ends it */
   start(): Cancel {
     const { broker, clock, expiryMs } = this.#parts;

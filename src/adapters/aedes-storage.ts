@@ -27,6 +27,7 @@ export class BrokerStorage {
   readonly #parts: StorageParts;
   #lasting: Lasting | undefined;
   #heldAcks: HeldAcks | undefined;
+  #sessions: StoredSessions | undefined;
   readonly #order = new PublishOrder();
   #isWatching = false;
 
@@ -44,6 +45,12 @@ export class BrokerStorage {
       this.#heldAcks = new HeldAcks(persistence);
     }
     this.#isWatching = true;
+    const sessions = new StoredSessions({
+      ...{ broker, persistence, clock, log, dropped: sessionDropped },
+      sessionsMax: LIMITS.sessionsMax,
+      expiryMs: sessionExpiryMs,
+    });
+    this.#sessions = sessions;
     const undo = [
       keepTopicOrder(broker),
       watchPublishes(broker, (publish) => {
@@ -62,16 +69,17 @@ export class BrokerStorage {
           },
         },
       ),
-      new StoredSessions({
-        ...{ broker, persistence, clock, log, dropped: sessionDropped },
-        sessionsMax: LIMITS.sessionsMax,
-        expiryMs: sessionExpiryMs,
-      }).start(),
+      sessions.start(),
     ];
     return () => {
       this.#isWatching = false;
       for (const cancel of undo.reverse()) cancel();
     };
+  }
+
+  /** Stored sessions whose client is not connected. */
+  get sessionsAway(): number {
+    return this.#sessions?.away ?? 0;
   }
 
   /** A client with clean=false connects. */

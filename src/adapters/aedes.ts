@@ -12,6 +12,7 @@ import type { Qos } from '../transport/packet-type.js';
 import type { Subscription } from '../transport/subscribe-packet.js';
 import { guardDelivery } from './aedes-delivery.js';
 import { Hearing } from './aedes-hearing.js';
+import { RetainedCount } from './aedes-retained.js';
 import { BrokerStorage } from './aedes-storage.js';
 
 /** Turns that closing clients get for their last wills. */
@@ -188,6 +189,14 @@ export class AedesAdapter {
   pinged(channel: Channel): void {
     const client = this.#clients.get(channel);
     if (client && this.#broker.listenerCount('ping') > 0) this.#broker.emit('ping', { cmd: 'pingreq' }, client);
+  }
+
+  get sessionsAway(): number {
+    return this.#storage.sessionsAway;
+  }
+
+  countRetained(): RetainedCount {
+    return new RetainedCount(this.#broker);
   }
 
   takesChanged(channel: Channel): void {

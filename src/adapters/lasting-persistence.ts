@@ -1,12 +1,14 @@
 import { Readable } from 'node:stream';
 import aedesPersistence from 'aedes-persistence';
 import { hasMethods } from '../core/shape.js';
+import { BROKER_ROOT } from '../core/topics.js';
 import { encodePacket } from './lasting-records.js';
 import { LastingSessions, type StoredPacket, type Subscription } from './lasting-sessions.js';
 import { type LastingParts, LastingStore } from './lasting-store.js';
 
 type Client = { readonly id: string };
 type WithId = { readonly messageId: number };
+type RetainedPacket = StoredPacket & { topic: string; payload: string | Uint8Array };
 
 /** The part of Aedes' own persistence that answers about retained messages, and about who subscribed to a topic. */
 interface Memory {
@@ -132,7 +134,14 @@ export class LastingPersistence {
 
   // ------------------------------------------------------------------ retained messages
 
-  async storeRetained(packet: StoredPacket & { topic: string; payload: string | Uint8Array }): Promise<void> {
+  async storeRetained(packet: RetainedPacket): Promise<void> {
+    // What the broker tells about itself changes every few seconds, and says nothing after a restart: it would only wear
+    // out an SD card.
+    if (!packet.topic.startsWith(BROKER_ROOT)) this.#keepRetained(packet);
+    await this.#memory.storeRetained(packet);
+  }
+
+  #keepRetained(packet: RetainedPacket): void {
     const { topic, payload } = packet;
     const before = this.#retained.get(topic);
     if (payload.length > 0) {
@@ -144,7 +153,6 @@ export class LastingPersistence {
       this.#retained.delete(topic);
       this.#store.remove(before);
     }
-    await this.#memory.storeRetained(packet);
   }
 
   createRetainedStream(pattern: string): Readable {

@@ -29,6 +29,8 @@ export class Announcer {
   readonly #lastState = new Map<TaskId, string>();
   /** How many events of each type there were, told or not. */
   readonly counts = new Map<string, number>();
+  /** How many restarts, by cause; of tasks that are gone as well. */
+  readonly restarts = new Map<string, number>();
   #tellings = new Map<string, number>();
   #second = 0;
 
@@ -83,7 +85,8 @@ export class Announcer {
   /** One event. False: only counted. Of those that clients can cause only so many a second are told: a client that
    *  floods must not make us flood everybody. */
   event(type: string, data: Record<string, unknown>, taskId: TaskId | undefined): boolean {
-    this.counts.set(type, (this.counts.get(type) ?? 0) + 1);
+    count(this.counts, type);
+    if (type === 'restarting') count(this.restarts, String(data.cause));
     if (CAUSED_BY_CLIENTS.has(type) && !this.#mayTell(type)) return false;
     const event = { type, ...(taskId === undefined ? {} : { task_id: taskId }), ts: this.#clock.wallNow(), data };
     this.#publish({ topic: this.#topics.event, payload: JSON.stringify(event), qos: 1, retain: false });
@@ -112,4 +115,8 @@ export class Announcer {
     this.#tellings.set(type, told);
     return told <= LIMITS.clientEventsPerSecond;
   }
+}
+
+function count(counts: Map<string, number>, key: string): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1);
 }

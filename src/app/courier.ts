@@ -5,14 +5,14 @@ import type { Seat } from '../core/seat.js';
 import type { TaskId } from '../core/topics.js';
 import { seatOwner, type WorkerKey } from '../core/worker-key.js';
 import type { Supervisor } from '../supervisor/supervisor.js';
-import type { Hub } from '../transport/hub.js';
+import type { WorkerChannels } from '../transport/ports.js';
 
 const NEWLINE = 10;
 const LINE_END = Uint8Array.of(NEWLINE);
 
 export interface CourierPorts {
   readonly supervisor: () => Supervisor;
-  readonly hub: () => Hub;
+  readonly channels: WorkerChannels;
   readonly calls: Calls;
 }
 
@@ -29,7 +29,7 @@ export class Courier {
    *  @returns How many got them
    *  @throws SuperNodeError SN_ERR_REQUEST: more than a line, for a program that reads lines */
   send(taskId: TaskId, payload: Uint8Array): number {
-    if (!this.#readsLines(taskId)) return this.#ports.hub().send(taskId, payload);
+    if (!this.#readsLines(taskId)) return this.#ports.channels.send(taskId, payload);
     if (payload.includes(NEWLINE)) {
       throw mismatch('SN_ERR_REQUEST', 'payload', 'one line, for a worker with stdin: lines', 'a line end in it');
     }
@@ -40,7 +40,7 @@ export class Courier {
 
   /** Who can take a call of a task. */
   seats(taskId: TaskId): readonly Seat[] {
-    if (!this.#readsLines(taskId)) return this.#ports.hub().seats(taskId);
+    if (!this.#readsLines(taskId)) return this.#ports.channels.seats(taskId);
     const stdins = this.#ports.supervisor().stdins(taskId);
     return stdins.map(({ worker, name, write }) => stdinSeat(seatOwner(worker), name, write));
   }

@@ -1,7 +1,8 @@
 import { Aedes } from 'aedes';
-import { type OpenListener, openListener } from '../adapters/listeners.js';
+import { mqttServer, type OpenListener, openListener } from '../adapters/listeners.js';
 import { systemClock } from '../adapters/system-clock.js';
-import { LIMITS } from '../core/limits.js';
+import { DEFAULT_HOST } from '../core/address.js';
+import type { ListenerWire } from '../core/config-schema.js';
 import type { LoadedConfig } from './config-file.js';
 import { createLog } from './log.js';
 import { SessionStore } from './session-store.js';
@@ -34,6 +35,7 @@ export async function startDaemon(config: LoadedConfig): Promise<Daemon> {
     // No new connections; open ones stay until the workers have gone.
     const shut = open.map((listener) => listener.close());
     await node.close();
+    await Promise.all(open.map((listener) => listener.end()));
     await new Promise<void>((resolve) => broker.close(resolve));
     await Promise.all(shut);
     await store?.close();
@@ -41,15 +43,7 @@ export async function startDaemon(config: LoadedConfig): Promise<Daemon> {
   try {
     await node.attach();
     for (const listener of wanted) {
-      open.push(
-        await openListener({
-          listener,
-          packetBytesMax: config.limits?.packet_bytes ?? LIMITS.packetBytes,
-          connectionsMax: config.limits?.connections ?? LIMITS.connectionsMax,
-          log,
-          handle: node.handle,
-        }),
-      );
+      open.push(await openListener({ listener, log, ...(await serverOf(node, listener)) }));
     }
     const listeners = open.map(({ type, host, port, url }) => ({ type, host, port, url }));
     log.info({ listeners }, `listening on ${listeners.map(({ url }) => url).join(', ')}`);
@@ -65,4 +59,10 @@ export async function startDaemon(config: LoadedConfig): Promise<Daemon> {
     await close();
     throw error;
   }
+}
+
+async function serverOf(node: SuperNode, { type, host = DEFAULT_HOST, origins = [] }: ListenerWire) {
+  if (type === 'mqtt') return { server: mqttServer(node.handle) };
+  const { server, close } = await node.httpServer({ host, origins });
+  return { server, end: close };
 }

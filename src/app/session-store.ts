@@ -33,6 +33,11 @@ export class SessionStore {
     return this.#persistence;
   }
 
+  /** Why nothing can be written, or read, for people; undefined: it can. */
+  get error(): string | undefined {
+    return this.#error;
+  }
+
   /** Tells trouble from now on, also that there is some already. */
   watch(tell: Tell): void {
     this.#tell = tell;

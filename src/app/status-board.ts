@@ -7,7 +7,7 @@ import type { Queues } from '../queues/queues.js';
 import type { StatusBoard } from '../router/ports.js';
 import type { TaskStatus, WorkerStatus } from '../supervisor/status.js';
 import type { Supervisor } from '../supervisor/supervisor.js';
-import type { Hub } from '../transport/hub.js';
+import type { WorkerChannels } from '../transport/ports.js';
 import { jobToWire, statusToWire, workerToWire } from './status-wire.js';
 import type { TaskCatalog } from './task-catalog.js';
 import type { UsageSampler } from './usage-sampler.js';
@@ -21,7 +21,9 @@ export interface BoardPorts {
   readonly queues: Queues;
   readonly usage: UsageSampler;
   readonly calls: CallFigures;
-  readonly hub: () => Hub;
+  readonly channels: WorkerChannels;
+  /** Open connections, of all kinds. */
+  readonly connections: () => number;
   readonly announced: AnnouncedFigures;
 }
 
@@ -55,12 +57,12 @@ export class NodeStatusBoard implements StatusBoard {
   }
 
   node(): Record<string, unknown> {
-    const { name, version, clock, supervisor, queues, calls, hub } = this.#ports;
+    const { name, version, clock, supervisor, queues, calls, connections } = this.#ports;
     return {
       name,
       version,
       uptime_ms: Math.round(clock.now() - this.#startedMs),
-      connections: hub().connections,
+      connections: connections(),
       queue_bytes: queues.bytes,
       calls: { in_flight: calls.size, late: calls.late },
       events: Object.fromEntries(this.#ports.announced.counts),
@@ -135,28 +137,24 @@ export class NodeStatusBoard implements StatusBoard {
 
   /** When anything was heard of the task: on its channels, or by a put. Monotonic, ms. */
   #lastSeenMs(taskId: TaskId): number | undefined {
-    const { catalog, hub } = this.#ports;
-    const heard = hub()
-      .channelsOf(taskId)
-      .map(({ lastSeenMs }) => lastSeenMs);
+    const { catalog, channels } = this.#ports;
+    const heard = channels.channelsOf(taskId).map(({ lastSeenMs }) => lastSeenMs);
     const put = catalog.lastPutMs(taskId);
     const all = put === undefined ? heard : [...heard, put];
     return all.length === 0 ? undefined : Math.max(...all);
   }
 
   #channels({ taskId, workers }: TaskStatus): Record<string, unknown>[] {
-    const { hub, clock } = this.#ports;
-    return hub()
-      .channelsOf(taskId)
-      .map((channel) => ({
-        client_id: channel.clientId,
-        ...(channel.identity?.role === 'worker' && workers.length > 1
-          ? { worker_id: workerIdOf(taskId, channel.identity.instance, workers.length) }
-          : {}),
-        address: channel.link.remoteAddress,
-        keepalive_s: channel.keepaliveS,
-        last_seen_ms: Math.round(clock.now() - channel.lastSeenMs),
-      }));
+    const { channels, clock } = this.#ports;
+    return channels.channelsOf(taskId).map((channel) => ({
+      client_id: channel.clientId,
+      ...(channel.identity?.role === 'worker' && workers.length > 1
+        ? { worker_id: workerIdOf(taskId, channel.identity.instance, workers.length) }
+        : {}),
+      address: channel.remoteAddress,
+      keepalive_s: channel.keepaliveS,
+      last_seen_ms: Math.round(clock.now() - channel.lastSeenMs),
+    }));
   }
 
   #queue(taskId: TaskId): Record<string, unknown> {

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Aedes } from 'aedes';
-import { AedesAdapter } from '../adapters/aedes.js';
+import { AedesAdapter, type OutgoingMessage } from '../adapters/aedes.js';
 import { ChildProcessSpawner } from '../adapters/child-process.js';
 import { systemClock, systemRandom } from '../adapters/system-clock.js';
 import { TreeUsages } from '../adapters/usage.js';
@@ -10,11 +10,14 @@ import type { ConfigWire } from '../core/config-schema.js';
 import { LIMITS } from '../core/limits.js';
 import type { ChildJournal, Clock, Logger, ProcessUsage, Random } from '../core/ports.js';
 import { type TaskId, Topics, taskIdOf } from '../core/topics.js';
-import { Queues } from '../queues/queues.js';
+import type { HttpServer } from '../http/server.js';
+import type { Queues } from '../queues/queues.js';
 import type { Caller } from '../router/request.js';
 import { type CallOptions, Router } from '../router/router.js';
 import { Supervisor } from '../supervisor/supervisor.js';
 import { Hub } from '../transport/hub.js';
+import type { ListenerNames } from '../transport/origin.js';
+import type { Liveness } from '../transport/ports.js';
 import { Routes } from '../transport/routes.js';
 import { Announcer } from './announcer.js';
 import { CommandedTasks } from './commanded-tasks.js';
@@ -23,7 +26,8 @@ import { workerEnvironment } from './environment.js';
 import { livenessOf } from './liveness.js';
 import { logFilesOf } from './log-dir.js';
 import { openMemory } from './memory.js';
-import { QueueDisk } from './queue-disk.js';
+import { nodeLimits } from './node-limits.js';
+import { NodeQueues } from './node-queues.js';
 import type { SessionStore } from './session-store.js';
 import { NodeStatusBoard } from './status-board.js';
 import { SupervisorDesk } from './supervisor-desk.js';
@@ -31,6 +35,8 @@ import { TaskCatalog } from './task-catalog.js';
 import { TaskLogs } from './task-logs.js';
 import { UsageSampler } from './usage-sampler.js';
 import { packageVersion } from './version.js';
+import { Web } from './web.js';
+import { AllWorkerChannels } from './worker-channels.js';
 
 const IN_PROCESS: Caller = { id: 'in-process', role: 'admin' };
 
@@ -51,22 +57,26 @@ export class SuperNode {
   readonly #random: Random = systemRandom;
   readonly #log: Logger;
   readonly #config: NodeConfig;
+  readonly #limits: ReturnType<typeof nodeLimits>;
   readonly #store: SessionStore | undefined;
   readonly #name: string;
   readonly #version = packageVersion();
   readonly #topics: Topics;
   readonly #queues: Queues;
-  readonly #disk: QueueDisk;
+  readonly #storage: NodeQueues;
   readonly #supervisor: Supervisor;
   readonly #catalog: TaskCatalog;
+  readonly #liveness: Liveness;
   readonly #commanded: CommandedTasks;
   readonly #hub: Hub;
+  readonly #web: Web;
   readonly #adapter: AedesAdapter;
   readonly #announcer: Announcer;
   readonly #router: Router;
   readonly #usage: UsageSampler;
   readonly #calls: Calls;
   readonly #courier: Courier;
+  readonly #channels = new AllWorkerChannels(() => [this.#hub, this.#web.workers]);
   readonly #logs: TaskLogs;
   readonly #board: NodeStatusBoard;
   #journal: ChildJournal | undefined;
@@ -78,27 +88,28 @@ export class SuperNode {
     this.#store = store;
     const clock = this.#clock;
     this.#config = config;
+    this.#limits = nodeLimits(config);
     this.#log = log;
     this.#name = config.name ?? 'super-node';
     this.#topics = new Topics(config.topics?.prefix);
     this.#announcer = new Announcer(
       this.#topics,
       clock,
-      (message) => this.#adapter.publish(message),
+      (message) => this.#tell(message),
       (topic) => this.#adapter.isHeard(topic),
-      (taskId) => this.#storageError(taskId),
+      (taskId) => this.#storage.storageError(taskId),
     );
-    this.#queues = this.#newQueues();
-    this.#disk = this.#newDisk();
+    this.#storage = this.#newStorage();
+    this.#queues = this.#storage.queues;
     this.#logs = new TaskLogs({
       clock,
       files: logFilesOf(config, log, clock),
-      tasksMax: config.limits?.tasks ?? LIMITS.tasksMax,
+      tasksMax: this.#limits.tasksMax,
     });
     this.#calls = new Calls({ clock, random: this.#random, seats: (taskId) => this.#courier.seats(taskId) });
     this.#courier = new Courier({
       supervisor: () => this.#supervisor,
-      hub: () => this.#hub,
+      channels: this.#channels,
       calls: this.#calls,
     });
     const usages = new TreeUsages();
@@ -114,9 +125,10 @@ export class SuperNode {
       log,
       report: this.#desk(),
       environment: (record, worker, token) => workerEnvironment(process.env, record, this.#endpoint(), worker, token),
-      tasksMax: config.limits?.tasks ?? LIMITS.tasksMax,
+      tasksMax: this.#limits.tasksMax,
     });
     this.#catalog = this.#newCatalog();
+    this.#liveness = livenessOf(this.#supervisor, this.#catalog);
     this.#commanded = new CommandedTasks({
       supervisor: this.#supervisor,
       log,
@@ -141,7 +153,8 @@ export class SuperNode {
       usage: this.#usage,
       calls: this.#calls,
       announced: this.#announcer,
-      hub: () => this.#hub,
+      channels: this.#channels,
+      connections: () => this.#hub.connections + this.#web.connections,
     });
     this.#router = new Router(
       {
@@ -157,6 +170,7 @@ export class SuperNode {
       log,
     );
     this.#hub = this.#newHub();
+    this.#web = this.#newWeb();
     this.#adapter = this.#newAdapter(broker);
   }
 
@@ -166,7 +180,7 @@ export class SuperNode {
     this.#journal = memory.journal;
     this.#commanded.remember(memory.tasks, memory.remembered);
     this.#closeMemory = memory.close;
-    this.#disk.open(this.#config.data_dir);
+    this.#storage.disk.open(this.#config.data_dir);
     this.#adapter.attach();
     this.#hub.start();
     this.#usage.start();
@@ -184,7 +198,7 @@ export class SuperNode {
       version: this.#version,
       prefix: this.#topics.prefix,
       started_ts: this.#clock.wallNow(),
-      limits: { packet_bytes: this.#hub.packetBytesMax, connections: this.#hubLimits().connectionsMax },
+      limits: { packet_bytes: this.#hub.packetBytesMax, connections: this.#limits.connectionsMax },
       ...info,
     });
     this.#announcer.nodeState('online');
@@ -197,6 +211,12 @@ export class SuperNode {
   readonly handle = (stream: Duplex, request?: IncomingMessage): void => {
     this.#adapter.handle(stream, request);
   };
+
+  /** A server for REST, JSON WebSockets and MQTT over WebSocket, for the host to listen with. Close it after the node.
+   *  @param names The address that it is going to listen on, and web origins that may use it beside its own */
+  httpServer(names: ListenerNames): Promise<HttpServer> {
+    return this.#web.server(names);
+  }
 
   /** Puts an entry into a task's queue, as a worker would. A task that does not exist becomes one of net clients.
    *  @param payload At most `limits.packet_bytes` are sensible; the bytes are copied.
@@ -229,6 +249,7 @@ export class SuperNode {
   }
 
   async #close(): Promise<void> {
+    this.#web.closing();
     this.#calls.stop();
     await this.#supervisor.shutdown();
     this.#queues.close();
@@ -237,9 +258,10 @@ export class SuperNode {
     await new Promise<void>((resolve) => this.#clock.after(20, resolve));
     this.#usage.stop();
     this.#hub.stop();
+    this.#web.stop();
     await this.#adapter.detach();
     await this.#logs.close();
-    await this.#disk.close();
+    await this.#storage.disk.close();
     await this.#closeMemory?.();
   }
 
@@ -252,32 +274,24 @@ export class SuperNode {
       liveRoom: () => this.#adapter.liveRoom(),
       answer: (worker, line) => this.#courier.answer(worker, line),
       workerGone: (worker, why) => this.#calls.workerGone(worker, why),
-      closeChannels: (worker) => this.#hub.closeChannels(worker),
+      closeChannels: (worker) => this.#channels.closeChannels(worker),
       forget: (taskId) => {
-        this.#hub.forget(taskId);
+        this.#channels.forget(taskId);
         this.#calls.forget(taskId);
       },
     });
   }
 
-  #newQueues(): Queues {
-    const { limits } = this.#config;
-    return new Queues({
-      clock: this.#clock,
-      random: this.#random,
-      bytesMax: limits?.queue_bytes ?? LIMITS.queuesBytesMax,
-      diskBytesMax: limits?.queue_disk_bytes ?? LIMITS.queuesDiskBytesMax,
+  #newStorage(): NodeQueues {
+    return new NodeQueues({
+      ...{ clock: this.#clock, random: this.#random, log: this.#log, limits: this.#limits },
       expired: (taskId) => this.#catalog.expired(taskId),
-    });
-  }
-
-  #newDisk(): QueueDisk {
-    return new QueueDisk({
-      clock: this.#clock,
-      log: this.#log,
-      queues: this.#queues,
       opened: () => this.#catalog.queuesReopened(),
-      changed: (error) => this.#diskChanged(error),
+      event: (type, data) => this.#event(type, data, undefined),
+      diskChanged: (error) => {
+        if (error !== undefined) this.#web.diskFailed(error);
+        for (const status of this.#supervisor.list()) this.#announcer.taskState(status);
+      },
     });
   }
 
@@ -287,7 +301,7 @@ export class SuperNode {
       topics: this.#topics,
       queues: this.#queues,
       supervisor: this.#supervisor,
-      publish: (message) => this.#adapter.publish(message),
+      publish: (message) => this.#tell(message),
       dropped: (taskId, data) => this.#event('dropped', data, taskId),
       changed: () => this.#hub.forgetDestinations(),
     });
@@ -299,8 +313,8 @@ export class SuperNode {
       log: this.#log,
       topics: this.#topics,
       routes: new Routes((this.#config.routes ?? []).map(({ from, task_id }) => ({ from, taskId: task_id }))),
-      limits: this.#hubLimits(),
-      liveness: livenessOf(this.#supervisor, this.#catalog),
+      limits: this.#limits,
+      liveness: this.#liveness,
       intake: this.#catalog,
       answers: this.#calls,
       entries: this.#queues,
@@ -314,12 +328,29 @@ export class SuperNode {
     });
   }
 
+  #newWeb(): Web {
+    return new Web({
+      ...{ name: this.#name, version: this.#version, prefix: this.#topics.prefix },
+      ...{ clock: this.#clock, random: this.#random, log: this.#log, limits: this.#limits },
+      handler: this.#router,
+      intake: this.#catalog,
+      answers: this.#calls,
+      liveness: this.#liveness,
+      report: { event: (type, data, taskId) => this.#event(type, data, taskId) },
+      storageError: (taskId) => this.#storage.storageError(taskId),
+      identify: (username, token) => this.#identify(username, token),
+      mqtt: this.handle,
+      metrics: async () => ({ contentType: 'text/plain', text: '' }),
+      readiness: () => ({ ready: true, checks: {} }),
+    });
+  }
+
   #newAdapter(broker: Aedes): AedesAdapter {
     return new AedesAdapter({
       broker,
       log: this.#log,
       clock: this.#clock,
-      sessionExpiryMs: 1_000 * (this.#config.limits?.session_expiry_s ?? LIMITS.sessionExpiryS),
+      sessionExpiryMs: this.#limits.sessionExpiryMs,
       host: {
         open: (stream, request) => this.#hub.open(stream, request),
         identify: (username, token) => this.#identify(username, token),
@@ -332,17 +363,6 @@ export class SuperNode {
     });
   }
 
-  #hubLimits() {
-    const { limits } = this.#config;
-    return {
-      packetBytesMax: limits?.packet_bytes ?? LIMITS.packetBytes,
-      connectionsMax: limits?.connections ?? LIMITS.connectionsMax,
-      subscriptionsPerClientMax: limits?.subscriptions_per_client ?? LIMITS.subscriptionsPerClientMax,
-      takePrefetch: limits?.take_prefetch ?? LIMITS.takePrefetch,
-      takeResumeMs: limits?.take_resume_ms ?? LIMITS.takeResumeMs,
-    };
-  }
-
   #sampled(usage: ReadonlyMap<number, ProcessUsage>): void {
     this.#supervisor.usageSeen(usage);
     for (const taskId of this.#supervisor.taskIds()) {
@@ -350,15 +370,10 @@ export class SuperNode {
     }
   }
 
-  /** Why nothing can be put into the queue of a task, where that is so. */
-  #storageError(taskId: TaskId): string | undefined {
-    return this.#queues.get(taskId)?.bounds.storage === 'disk' ? this.#disk.error : undefined;
-  }
-
-  #diskChanged(error: string | undefined): void {
-    if (error === undefined) this.#event('storage_recovered', { what: 'queues' }, undefined);
-    else this.#event('storage_failed', { what: 'queues', error }, undefined);
-    for (const status of this.#supervisor.list()) this.#announcer.taskState(status);
+  /** To all who listen, whichever way. */
+  #tell(message: OutgoingMessage): void {
+    this.#web.feeds.tell(message.topic, message.payload);
+    this.#adapter.publish(message);
   }
 
   #event(type: string, data: Record<string, unknown>, taskId: TaskId | undefined): boolean {

@@ -35,6 +35,8 @@ export class Calls {
   readonly #budget = new PileBudget(LIMITS.callsPartsBytes);
   readonly #figures = new Map<TaskId, { inFlight: number; total: number; failed: number }>();
   #late = 0;
+  #total = 0;
+  #failed = 0;
   #stopped = false;
 
   constructor(ports: CallsPorts) {
@@ -117,6 +119,11 @@ export class Calls {
     return this.#late;
   }
 
+  /** Of all tasks, those that are gone as well. */
+  get totals(): CallFigures {
+    return { inFlight: this.#calls.size, total: this.#total, failed: this.#failed };
+  }
+
   /** Ends every call; no further one is taken. Idempotent. */
   stop(): void {
     this.#stopped = true;
@@ -149,7 +156,9 @@ export class Calls {
         over: (error) => {
           this.#calls.delete(id);
           figures.inFlight--;
-          if (error !== undefined) figures.failed++;
+          if (error === undefined) return;
+          figures.failed++;
+          this.#failed++;
         },
       },
       outcome,
@@ -158,6 +167,7 @@ export class Calls {
     this.#burdens.took(seat, call);
     figures.inFlight++;
     figures.total++;
+    this.#total++;
     call.start();
   }
 }

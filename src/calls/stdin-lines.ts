@@ -65,25 +65,31 @@ export function stdinSeat(worker: string, name: string, write: (line: Uint8Array
     id: stdinSeatId(worker),
     worker,
     name,
-    call: (callId, payload) => {
-      const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
-      const content = isUtf8(bytes)
-        ? { payload: bytes.toString('utf8') }
-        : { payload_base64: bytes.toString('base64') };
-      return write(lineOf({ call: callId, ...content })) === 'written';
-    },
+    call: (callId, payload) => write(lineOf(callText(callId, payload))) === 'written',
     cancel: (callId) => {
-      write(lineOf({ cancel: callId }));
+      write(lineOf(cancelText(callId)));
     },
   };
+}
+
+/** A call as one line, without its end. */
+export function callText(callId: string, payload: Uint8Array): string {
+  const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
+  const content = isUtf8(bytes) ? { payload: bytes.toString('utf8') } : { payload_base64: bytes.toString('base64') };
+  return JSON.stringify({ call: callId, ...content });
+}
+
+/** That nobody waits for its answer any more, likewise. */
+export function cancelText(callId: string): string {
+  return JSON.stringify({ cancel: callId });
 }
 
 export function stdinSeatId(worker: string): string {
   return `stdin:${worker}`;
 }
 
-function lineOf(value: object): Buffer {
-  return Buffer.from(`${JSON.stringify(value)}\n`);
+function lineOf(text: string): Buffer {
+  return Buffer.from(`${text}\n`);
 }
 
 /** Text as it is, anything else as JSON; nothing is empty. */

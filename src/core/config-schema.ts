@@ -83,6 +83,15 @@ export const ConfigSchema = exact({
   queue: Type.Optional(
     Type.Unsafe<QueueFieldsWire>({ ...QueueSchema, description: 'Defaults for the queues of all tasks.' }),
   ),
+  sys_interval: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: LIMITS.sysIntervalSMax,
+      default: LIMITS.sysIntervalS,
+      description:
+        'How often the broker tells its figures below `$SYS/broker`, as Mosquitto does. Seconds; 0: not at all, which is the default of a plugin.',
+    }),
+  ),
   limits: Type.Optional(
     Type.Partial(
       exact({

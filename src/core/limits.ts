@@ -189,6 +189,64 @@ export const LIMITS = {
   replyBytesMax: 268_000_000,
   /** Text of a `reply_to`. */
   replyToChars: 1_024,
+  /** Lines of one put over HTTP, uncompressed; each is held to the bound of a packet. */
+  httpLinesBytes: 67_108_864,
+  /** Bodies of HTTP requests on their way in, all together; the next one gets SN_ERR_LIMIT. */
+  httpBodiesBytes: 67_108_864,
+  /** What is read of a refused body, so that its sender comes to read why. */
+  httpDiscardBytes: 16_777_216,
+  /** Answers over HTTP that their readers have not taken yet, all together; the next one gets SN_ERR_LIMIT. */
+  httpAnswersBytes: 268_435_456,
+  /** From so many on an answer counts for that. */
+  httpAnswerBytes: 65_536,
+  /** Who takes nothing of an answer for so long is closed. */
+  httpWriteMs: 60_000,
+  /** How long the header of an HTTP request may take to arrive, and all of it. */
+  httpHeaderMs: 10_000,
+  httpRequestMs: 60_000,
+  /** How long an HTTP connection may stay open between two requests. */
+  httpIdleMs: 72_000,
+  /** How often such times are looked at. */
+  httpCheckMs: 1_000,
+  /** Header of an HTTP request. */
+  httpHeaderBytes: 16_384,
+  /** Longest path segment of one, such as a task id. */
+  httpSegmentChars: 256,
+  /** After the workers are gone, how long answers on their way may take yet. */
+  httpDrainMs: 1_000,
+  /** Tasks that have metrics of their own; the others are told together. */
+  metricTasksMax: 1_000,
+  /** How often the broker tells its figures below `$SYS/broker`. Seconds. */
+  sysIntervalS: 10,
+  sysIntervalSMax: 65_535,
   /** Largest delay one `setTimeout` can hold. */
   timerMsMax: 2_147_483_647,
+  /** Listeners of server-sent events. One more gets SN_ERR_LIMIT. */
+  sseListenersMax: 2_000,
+  /** How soon a listener that lost its connection is to come back, as it is told. */
+  sseRetryMs: 2_000,
+  /** How often a comment says that the stream of events is alive. */
+  sseHeartbeatMs: 15_000,
+  /** Bytes written to a listener that does not read; what comes then waits in the ring of its topic, as long as that
+   *  keeps it. One message may be larger. */
+  sseWaitingBytes: 131_072,
+  /** A listener that has taken nothing of what waits for it for so long is closed. */
+  sseStalledMs: 60_000,
+  /** How long a listener may take, at the node's end, for what waits for it. */
+  sseEndMs: 1_000,
+  /** The newest messages of a topic, kept for listeners that come back or are slow; older ones go. */
+  feedMessages: 1_000,
+  feedBytes: 1_048_576,
+  /** What such a message costs beside its bytes, about; it counts. */
+  feedOverheadBytes: 256,
+  /** The same, of all topics; beyond it the topic that holds most loses its older half. */
+  feedsBytesMax: 33_554_432,
+  /** Messages written to a listener in one piece, unless one is larger. */
+  feedPieceBytes: 16_384,
+  /** From one waking of a topic's listeners to the next so much for each of them: of a thousand 20 ms, of a few none. */
+  feedPaceUs: 20,
+  /** How long the messages of a topic are kept after its last listener has gone, and of how many such topics; of more,
+   *  those go that nobody has listened to for longest. */
+  feedKeepMs: 60_000,
+  feedsIdleMax: 256,
 } as const;

@@ -54,6 +54,9 @@ export interface Taking {
   readonly group: string;
 }
 
+/** Below this the broker tells about itself. Neither `#` nor `+` at the beginning of a filter reaches it [MQTT-4.7.2-1]. */
+export const BROKER_ROOT = '$SYS/';
+
 /** Below this nobody may publish or subscribe: it is where messages go that must reach nobody. */
 export const NOWHERE_ROOT = '$SN/';
 

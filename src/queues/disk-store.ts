@@ -32,6 +32,8 @@ export interface DiskStoreOptions {
   trouble(error: unknown): void;
   /** Whoever waited for the disk may go on. */
   recovered(): void;
+  /** A batch is on the disk: so many entries are safe with it, and so long it took. */
+  flushed?(entries: number, tookMs: number): void;
 }
 
 /** Queues on a disk. All that changed in a turn, and while a batch is under way, is one batch and one flush, whichever
@@ -57,6 +59,7 @@ export class DiskStore implements QueueStore {
   #isDamaged = false;
   /** Of entries that wait for their flush: memory that nothing else bounds while the disk is slow. */
   #unflushedBytes = 0;
+  #unflushedEntries = 0;
   #isClosed = false;
   /** The disk says that it is a store of ours. */
   #isMarked = false;
@@ -87,6 +90,7 @@ export class DiskStore implements QueueStore {
       cachedBytes: 0,
       appended: (bytes) => {
         this.#unflushedBytes += bytes;
+        this.#unflushedEntries += 1;
       },
       newNo: () => ++this.#lastNo,
       retire: (no) => this.#retired.add(no),
@@ -236,6 +240,8 @@ export class DiskStore implements QueueStore {
     this.#underWay = { logs, waiting };
     const retired = [...this.#retired];
     const flushingBytes = this.#unflushedBytes;
+    const flushingEntries = this.#unflushedEntries;
+    const startedMs = this.#clock.now();
     const { keys, emptied } = this.#toDelete();
     try {
       await this.#disk.write((batch) => {
@@ -252,6 +258,8 @@ export class DiskStore implements QueueStore {
     this.#isMarked = true;
     const wasFull = this.#unflushedBytes >= LIMITS.unflushedBytesMax;
     this.#unflushedBytes -= flushingBytes;
+    this.#unflushedEntries -= flushingEntries;
+    this.#options.flushed?.(flushingEntries, this.#clock.now() - startedMs);
     for (const no of retired) {
       this.#retired.delete(no);
       this.#deleted.add(no);

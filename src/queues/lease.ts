@@ -50,7 +50,7 @@ export class Lease {
   endOne({ taskId, seq }: Entry, how: 'settle' | 'giveBack'): void {
     for (const [queue, open] of this.#open) {
       if (queue.taskId !== taskId || !open.delete(seq)) continue;
-      queue[how](this.group, seq, this);
+      if (queue[how](this.group, seq, this)) queue.counts.ended(how);
       if (open.size === 0) this.#open.delete(queue);
       return;
     }
@@ -63,7 +63,9 @@ export class Lease {
     let ended = 0;
     for (const [queue, open] of this.#open) {
       for (const seq of seqs ?? [...open]) {
-        if (open.delete(seq) && queue[how](this.group, seq, this)) ended += 1;
+        if (!open.delete(seq) || !queue[how](this.group, seq, this)) continue;
+        queue.counts.ended(how);
+        ended += 1;
       }
       if (open.size === 0) this.#open.delete(queue);
     }

@@ -9,6 +9,7 @@ import { type Attempt, type HeldPut, HeldPuts } from './held-puts.js';
 import { Lease } from './lease.js';
 import { Leases, type LeaseWord } from './leases.js';
 import { moveEntries } from './move-entries.js';
+import { QueueCounts } from './queue-counts.js';
 import { leftBehind, openLog, type QueueStore } from './queue-store.js';
 import type { Place } from './reading.js';
 import { ReadyQueues } from './ready.js';
@@ -40,6 +41,8 @@ export interface QueuesOptions {
 
 /** All queues of the node, and those who wait for them. */
 export class Queues {
+  /** What happened in all of them, those that are gone included. */
+  readonly counts = new QueueCounts();
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #queues = new Map<TaskId, TaskQueue>();
@@ -282,10 +285,8 @@ export class Queues {
   #newQueue(taskId: TaskId, bounds: QueueBounds): TaskQueue {
     const { log, stored } = openLog(taskId, bounds.storage, this.#disk);
     return new TaskQueue({
-      taskId,
-      bounds,
+      ...{ taskId, bounds, log, counts: new QueueCounts(this.counts) },
       budget: this.#budgets[bounds.storage],
-      log,
       origin: stored ?? { epoch: this.#random.secret(EPOCH_BYTES) },
       shown: (queue) => this.#shown(queue),
     });
@@ -305,6 +306,7 @@ export class Queues {
     const time = { wallMs: this.#clock.wallNow(), nowMs: this.#clock.now(), arrival: ++this.#arrival };
     const result = queue.put(payload, time, topic);
     if (result !== 'stored') return result;
+    queue.counts.put(payload.length);
     this.#expiries.fed(queue);
     const flushed = queue.whenFlushed();
     if (flushed === undefined) this.#shown(queue);

@@ -33,6 +33,7 @@ export function takeInOrder(
     if (entry === undefined) heads.shift();
     else {
       taken.push(entry);
+      queue.counts.took();
       moveOn(heads, groupName);
     }
   }

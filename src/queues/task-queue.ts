@@ -5,6 +5,7 @@ import type { ByteBudget, Entry, PutResult, PutTime } from './entry.js';
 import type { DeadMark, EntryLog, LoggedEntry, LoggedQueue, Mark, QueueState, StoredQueue } from './entry-log.js';
 import type { Group, Holder } from './group.js';
 import { Groups } from './groups.js';
+import { type DropPolicy, QueueCounts } from './queue-counts.js';
 import { held, type Place, readLog } from './reading.js';
 import { makeRoom, type Roomy } from './room.js';
 import { Visible } from './visible.js';
@@ -14,6 +15,8 @@ export interface TaskQueueOptions {
   readonly bounds: QueueBounds;
   readonly budget: ByteBudget;
   readonly log: EntryLog;
+  /** What happens in it is counted here; default: for itself. */
+  readonly counts?: QueueCounts;
   /** A new one, or what it was before the node was started. */
   readonly origin: { readonly epoch: string } | StoredQueue;
   /** Entries that were put before may be handed out now. */
@@ -38,6 +41,7 @@ export class TaskQueue implements LoggedQueue, Roomy {
   discarded = 0;
   /** False while the task is stopped: puts are counted in `discarded`. */
   accepting = true;
+  counts: QueueCounts;
 
   readonly #log: EntryLog;
   readonly #budget: ByteBudget;
@@ -51,8 +55,9 @@ export class TaskQueue implements LoggedQueue, Roomy {
   #lastTsMs = 0;
   #lastArrival = 0;
 
-  constructor({ taskId, bounds, budget, log, origin, shown }: TaskQueueOptions) {
+  constructor({ taskId, bounds, budget, log, origin, shown, counts = new QueueCounts() }: TaskQueueOptions) {
     this.taskId = taskId;
+    this.counts = counts;
     this.bounds = bounds;
     this.#budget = budget;
     this.#log = log;
@@ -91,11 +96,17 @@ export class TaskQueue implements LoggedQueue, Roomy {
   get deadLength(): number {
     return this.#dead.length;
   }
+  /** When the oldest entry was put, monotonic ms; undefined: there is none. */
+  get oldestPutMs(): number | undefined {
+    const oldest = this.#log.next(1);
+    return oldest === undefined ? undefined : this.#log.putMs(oldest);
+  }
 
   /** Adds an entry; the bytes are copied. `dropped`: by the queue's own policy, and counted. */
   put(payload: Uint8Array, { wallMs, nowMs, arrival }: PutTime, topic: string | undefined): PutResult {
     if (!this.accepting) {
       this.discarded += 1;
+      this.counts.drop('stopped');
       this.#log.changed('lazily');
       return 'dropped';
     }
@@ -104,12 +115,9 @@ export class TaskQueue implements LoggedQueue, Roomy {
     const bytes = payload.length + (topic === undefined ? 0 : Buffer.byteLength(topic));
     if (!makeRoom(this, this.#budget, bytes)) {
       // It may just have turned out that the log cannot be read.
-      if (
-        bytes <= Math.min(this.bounds.bytes, this.#budget.bytesMax) &&
-        (this.bounds.overflow === 'block' || !this.#log.isWritable)
-      )
-        return 'full';
-      this.refuse();
+      const fits = bytes <= Math.min(this.bounds.bytes, this.#budget.bytesMax);
+      if (fits && (this.bounds.overflow === 'block' || !this.#log.isWritable)) return 'full';
+      this.refuse(fits && this.bounds.overflow === 'drop_newest' ? 'drop_newest' : 'no_room');
       return 'dropped';
     }
     this.#lastTsMs = Math.max(this.#lastTsMs, wallMs);
@@ -124,8 +132,9 @@ export class TaskQueue implements LoggedQueue, Roomy {
   }
 
   /** A put is dropped, and counted as one that the queue had no room for. */
-  refuse(): void {
+  refuse(policy: DropPolicy = 'block'): void {
     this.dropped += 1;
+    this.counts.drop(policy);
     for (const group of this.#groups) group.dropped += 1;
     this.#log.changed('soon');
   }
@@ -257,7 +266,7 @@ export class TaskQueue implements LoggedQueue, Roomy {
 
   evictOldest(): boolean {
     const oldest = this.#log.next(1);
-    if (oldest !== undefined) this.#evict(oldest);
+    if (oldest !== undefined) this.#evict(oldest, 'drop_oldest');
     return oldest !== undefined;
   }
 
@@ -274,7 +283,7 @@ export class TaskQueue implements LoggedQueue, Roomy {
       const putMs = oldest === undefined ? undefined : this.#log.putMs(oldest);
       if (oldest === undefined || putMs === undefined) return undefined;
       if (nowMs - putMs < ttlMs) return putMs + ttlMs;
-      this.#evict(oldest);
+      this.#evict(oldest, 'ttl');
     }
   }
 
@@ -322,7 +331,8 @@ export class TaskQueue implements LoggedQueue, Roomy {
     return more > 0;
   }
 
-  #evict(seq: number): void {
+  #evict(seq: number, policy: DropPolicy): void {
+    this.counts.drop(policy);
     const isShown = seq <= this.#visible.seq;
     if (!isShown) this.#visible.lost(seq);
     for (const group of this.#groups) {
@@ -338,6 +348,7 @@ export class TaskQueue implements LoggedQueue, Roomy {
     const hidden = this.#visible.hidden(this.#seq);
     for (const group of this.#groups) group.dropped += group.openLength + hidden;
     this.dropped += this.#length;
+    this.counts.drop('ttl', this.#length);
     this.#clear();
   }
 

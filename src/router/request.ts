@@ -14,7 +14,10 @@ export type RequestKind = 'cmd' | 'task-cmd' | 'fetch' | 'ack' | 'stat';
 export interface Request {
   readonly kind: RequestKind;
   readonly taskId: TaskId | undefined;
+  /** Its bytes: for a worker as they are, else a JSON object. */
   readonly payload: Uint8Array;
+  /** That object, where the transport has it already. */
+  readonly body?: Record<string, unknown> | undefined;
   readonly caller: Caller;
   /** Whether the caller would get a reply sent there. Undefined `replyTo`: the transport's default place.
    *  @throws SuperNodeError SN_ERR_REQUEST where no reply may go */

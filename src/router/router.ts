@@ -195,7 +195,7 @@ interface ReplyPlace {
  *  @throws SuperNodeError SN_ERR_JSON, SN_ERR_REQUEST */
 function readBody(request: Request, place: ReplyPlace): { body: Record<string, unknown>; heard: boolean } {
   // Raw bytes for a worker are not ours to read; everything else is a JSON object.
-  const body = request.kind === 'task-cmd' ? {} : parseBody(request.payload);
+  const body = request.kind === 'task-cmd' ? {} : (request.body ?? parseBody(request.payload));
   place.transaction = body.transaction;
   const replyTo = typeof body.reply_to === 'string' ? body.reply_to : undefined;
   const heard = request.hears(replyTo);

@@ -5,6 +5,7 @@ import type { PutOutcome } from './ports.js';
 import type { Sessions } from './session.js';
 import type { Verdict } from './suback-plan.js';
 import type { Subscription } from './subscribe-packet.js';
+import type { Traffic } from './traffic.js';
 import type { Violation } from './violation.js';
 
 /** What becomes of a publish to one topic. */
@@ -27,6 +28,7 @@ export interface ChannelHost {
   readonly clock: Clock;
   readonly packetBytesMax: number;
   readonly sessions: Sessions;
+  readonly traffic: Traffic;
   /** Changes when destinations that channels remember may have become wrong. */
   readonly destinationsVersion: number;
   destination(channel: Channel, topic: string): Destination;

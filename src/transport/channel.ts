@@ -66,6 +66,7 @@ export class Channel extends Duplex {
     this.link = openLink(stream, request, {
       data: (chunk) => {
         this.lastSeenMs = host.clock.now();
+        host.traffic.bytesReceived += chunk.length;
         this.#inbound.feed(chunk);
       },
       end: () => this.#inbound.end(),
@@ -80,13 +81,17 @@ export class Channel extends Duplex {
         this.destroy(error);
       },
     });
-    this.outbound = new Outbound(this.link, () => host.flushSoon(this));
+    this.outbound = new Outbound(this.link, host.traffic, () => host.flushSoon(this));
     this.#inbound = new Inbound(this, host);
     this.#brokerFrames = new BrokerFrames(this, this.#inbound);
   }
 
   get clientId(): string {
     return this.connect?.clientId ?? '';
+  }
+
+  get remoteAddress(): string | undefined {
+    return this.link.remoteAddress;
   }
 
   /** Keepalive the client asked for. Seconds, 0: none. */

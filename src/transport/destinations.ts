@@ -1,6 +1,7 @@
 import { asSuperNodeError, SuperNodeError } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
 import {
+  BROKER_ROOT,
   NOWHERE_ROOT,
   type TaskId,
   type TopicMeaning,
@@ -20,7 +21,7 @@ import { topicLevels } from './topic-filter.js';
 import { seatIdOf } from './worker-lines.js';
 
 /** Topics that no client may write, whatever the host allows: the broker's own. */
-const BROKER_TOPICS = ['$SYS/', '$share/', NOWHERE_ROOT];
+const BROKER_TOPICS = [BROKER_ROOT, '$share/', NOWHERE_ROOT];
 
 const REPORT_BYTES_MAX = 16;
 const SHOWN_TOPIC_CHARS = 200;

@@ -12,7 +12,16 @@ import { Destinations } from './destinations.js';
 import { silenceLimitMs } from './heartbeat.js';
 import { Members } from './members.js';
 import type { Qos } from './packet-type.js';
-import type { Answers, BrokerAccess, EntrySource, Intake, Liveness, RequestHandler, TransportReport } from './ports.js';
+import type {
+  Answers,
+  BrokerAccess,
+  EntrySource,
+  Intake,
+  Liveness,
+  RequestHandler,
+  TransportReport,
+  WorkerChannels,
+} from './ports.js';
 import { Requests } from './requests.js';
 import type { Routes } from './routes.js';
 import { Sessions } from './session.js';
@@ -21,6 +30,7 @@ import type { Verdict } from './suback-plan.js';
 import type { Subscription } from './subscribe-packet.js';
 import { Takes } from './takes.js';
 import { topicLevels } from './topic-filter.js';
+import { newTraffic } from './traffic.js';
 import type { Violation } from './violation.js';
 import { seatIdOf, WorkerLines } from './worker-lines.js';
 
@@ -58,10 +68,11 @@ export interface HubPorts {
 }
 
 /** All connections of the node, and the house they stand in. */
-export class Hub implements ChannelHost {
+export class Hub implements ChannelHost, WorkerChannels {
   readonly clock: Clock;
   readonly packetBytesMax: number;
   readonly sessions: Sessions;
+  readonly traffic = newTraffic();
   destinationsVersion = 0;
 
   readonly #ports: HubPorts;
@@ -74,7 +85,6 @@ export class Hub implements ChannelHost {
   readonly #silences: SilenceWatch;
   readonly #takes: Takes;
   #toFlush: Channel[] = [];
-  #opened = 0;
 
   constructor(ports: HubPorts) {
     const { clock, topics, routes, intake, answers, liveness, report } = ports;
@@ -128,6 +138,13 @@ export class Hub implements ChannelHost {
     return this.#channels.size;
   }
 
+  /** Filters of clients that are connected, those by which they take entries included. */
+  get subscriptions(): number {
+    let count = 0;
+    for (const { subscriptions, session } of this.#channels) count += subscriptions.size + session.takes.size;
+    return count;
+  }
+
   /** A channel on a fresh connection. Undefined: there are too many, and it was closed. */
   open(stream: Duplex, request: IncomingMessage | undefined): Channel | undefined {
     const { connectionsMax } = this.#ports.limits;
@@ -137,8 +154,11 @@ export class Hub implements ChannelHost {
       stream.destroy();
       return undefined;
     }
-    const channel = new Channel(String(++this.#opened), stream, request, this);
+    const { traffic } = this;
+    traffic.connectionsOpened += 1;
+    const channel = new Channel(String(traffic.connectionsOpened), stream, request, this);
     this.#channels.add(channel);
+    traffic.connectionsPeak = Math.max(traffic.connectionsPeak, this.#channels.size);
     return channel;
   }
 

@@ -162,6 +162,7 @@ export class Inbound {
   #frame(): void {
     const { buffer, header, body, end } = this.#reader;
     const type = header >> 4;
+    this.#host.traffic.messagesReceived += 1;
     if (this.#channel.connect === undefined) {
       this.#connect();
       return;
@@ -252,6 +253,7 @@ export class Inbound {
   }
 
   #publish(): void {
+    this.#host.traffic.publishesReceived += 1;
     const whose = this.publishes.take(this.#reader);
     if (whose === 'broker') this.#forBroker();
     else if (whose !== 'node') this.#fail(whose);

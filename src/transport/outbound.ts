@@ -1,5 +1,7 @@
 import { LIMITS } from '../core/limits.js';
 import type { Link } from './link.js';
+import { PACKET_TYPE } from './packet-type.js';
+import type { Traffic } from './traffic.js';
 
 /** Frames larger than this are written as they are; smaller ones are joined first. */
 const JOIN_BYTES = 4_096;
@@ -7,6 +9,7 @@ const JOIN_BYTES = 4_096;
 /** What goes out to one client: whole frames, gathered and written once a turn, with back-pressure. */
 export class Outbound {
   readonly #link: Link;
+  readonly #traffic: Traffic;
   readonly #flushSoon: () => void;
   #frames: Buffer[] = [];
   #bytes = 0;
@@ -18,8 +21,9 @@ export class Outbound {
   #slow = false;
 
   /** @param flushSoon Asks for one `flush` at the end of this turn. */
-  constructor(link: Link, flushSoon: () => void) {
+  constructor(link: Link, traffic: Traffic, flushSoon: () => void) {
     this.#link = link;
+    this.#traffic = traffic;
     this.#flushSoon = flushSoon;
   }
 
@@ -55,7 +59,10 @@ export class Outbound {
     }
   }
 
-  send(frame: Buffer): void {
+  /** @param packets How many it is; more than one: acknowledgements */
+  send(frame: Buffer, packets = 1): void {
+    this.#traffic.messagesSent += packets;
+    if ((frame[0] ?? 0) >> 4 === PACKET_TYPE.publish) this.#traffic.publishesSent += 1;
     this.#frames.push(frame);
     this.#bytes += frame.length;
     if (this.#scheduled) return;
@@ -74,6 +81,7 @@ export class Outbound {
     this.#scheduled = false;
     if (this.#congested || this.#frames.length === 0) return;
     const frames = this.#frames;
+    this.#traffic.bytesSent += this.#bytes;
     this.#frames = [];
     this.#bytes = 0;
     if (!this.#write(frames)) this.#congested = true;

@@ -1,9 +1,9 @@
 import type { SuperNodeError } from '../core/errors.js';
-import type { WorkerAnswer } from '../core/seat.js';
+import type { Seat, WorkerAnswer } from '../core/seat.js';
 import type { TaskId, WorkerReport } from '../core/topics.js';
 import type { WorkerKey } from '../core/worker-key.js';
 import type { Reply, Request } from '../router/request.js';
-import type { Channel } from './channel.js';
+import type { Channel, Identity } from './channel.js';
 import type { Qos } from './packet-type.js';
 import type { Subscription } from './subscribe-packet.js';
 
@@ -72,6 +72,30 @@ export interface Consumption {
   goOn(): void;
   /** He gets no more at all. */
   end(): void;
+}
+
+/** One connection of a worker, as `m/stat` shows it. */
+export interface WorkerChannel {
+  readonly clientId: string;
+  readonly identity: Identity | undefined;
+  readonly remoteAddress: string | undefined;
+  /** Seconds, 0: none. */
+  readonly keepaliveS: number;
+  /** Clock time of the last byte from the peer. */
+  readonly lastSeenMs: number;
+}
+
+/** The connections of workers. */
+export interface WorkerChannels {
+  channelsOf(taskId: TaskId): readonly WorkerChannel[];
+  /** Bytes to all of a task that take commands; how many those are. */
+  send(taskId: TaskId, payload: Uint8Array): number;
+  /** Those of a task that take calls now. */
+  seats(taskId: TaskId): readonly Seat[];
+  /** Closes what this start of a worker, or an older one, has open. Nobody's failure. */
+  closeChannels(worker: WorkerKey): void;
+  /** The task is gone. */
+  forget(taskId: TaskId): void;
 }
 
 /** Where the answers of workers go. */

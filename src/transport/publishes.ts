@@ -46,7 +46,7 @@ export class Publishes {
     this.#failed = (error) => channel.destroy(error);
     const send = (header: AckHeader) => (ids: readonly number[]) => {
       if (channel.destroyed) return;
-      channel.outbound.send(encodeAcks(header, ids));
+      channel.outbound.send(encodeAcks(header, ids), ids.length);
       goOn();
     };
     this.pubacks = new AckOrder(send(ACK_HEADER.puback));

@@ -13,13 +13,18 @@ const ROOMS: Record<string, { rooms: string[]; outside: RegExp }> = {
   calls: { rooms: ['core'], outside: /^node:buffer$/ },
   router: { rooms: ['core'], outside: /^(node:buffer|@sinclair\/typebox)$/ },
   transport: { rooms: ['core', 'router'], outside: /^node:(buffer|events|http|net|stream)$/ },
+  http: {
+    rooms: ['core', 'router', 'transport'],
+    outside:
+      /^(node:(buffer|events|http|net|stream|zlib)|fastify|@fastify\/[a-z-]+|@sinclair\/typebox|negotiator|websocket-stream|ws|yaml)$/,
+  },
   adapters: {
     rooms: ['core', 'transport'],
     outside:
-      /^(node:|aedes$|aedes-persistence$|lmdb$|pidusage($|\/)|websocket-stream$|rotating-file-stream$|@sinclair\/typebox)/,
+      /^(node:|aedes$|aedes-persistence$|lmdb$|pidusage($|\/)|rotating-file-stream$|@sinclair\/typebox)/,
   },
   app: {
-    rooms: ['core', 'queues', 'supervisor', 'calls', 'router', 'transport', 'adapters'],
+    rooms: ['core', 'queues', 'supervisor', 'calls', 'router', 'transport', 'http', 'adapters'],
     outside: /^(node:|aedes$|pino|yaml$)/,
   },
   cli: { rooms: ['core', 'app'], outside: /^(node:|commander$|mqtt$)/ },

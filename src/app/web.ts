@@ -1,0 +1,95 @@
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { answerIn, callText, cancelText } from '../calls/stdin-lines.js';
+import type { Clock, Logger, Random } from '../core/ports.js';
+import type { TaskId } from '../core/topics.js';
+import type { WorkerIdentity } from '../http/access.js';
+import { BodyBudget } from '../http/bodies.js';
+import { Feeds } from '../http/feeds.js';
+import { Figures } from '../http/figures.js';
+import { FlushWaits } from '../http/flush-waits.js';
+import type { HttpPorts, Readiness } from '../http/ports.js';
+import type { HttpServer } from '../http/server.js';
+import { EventStreams } from '../http/sse.js';
+import { WorkerSockets } from '../http/worker-sockets.js';
+import type { ListenerNames } from '../transport/origin.js';
+import type { Answers, Intake, Liveness, RequestHandler, TransportReport } from '../transport/ports.js';
+
+export interface WebParts {
+  readonly name: string;
+  readonly version: string;
+  readonly prefix: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly limits: HttpPorts['limits'];
+  readonly handler: RequestHandler;
+  readonly intake: Intake;
+  readonly answers: Answers;
+  readonly liveness: Liveness;
+  readonly report: TransportReport;
+  storageError(taskId: TaskId): string | undefined;
+  identify(username: string, token: string): WorkerIdentity | undefined;
+  mqtt(stream: Duplex, request: IncomingMessage): void;
+  metrics: HttpPorts['metrics'];
+  readiness(): Readiness;
+}
+
+/** What a node has to do with HTTP, whichever listeners there are: none is needed. */
+export class Web {
+  readonly feeds: Feeds;
+  readonly figures = new Figures();
+  readonly workers: WorkerSockets;
+  readonly streams: EventStreams;
+  readonly #flushes = new FlushWaits();
+  readonly #ports: HttpPorts;
+  #isClosing = false;
+
+  constructor(parts: WebParts) {
+    const { clock, random, prefix } = parts;
+    this.feeds = new Feeds({ clock, random, prefix });
+    this.streams = new EventStreams({ clock, feeds: this.feeds });
+    this.workers = new WorkerSockets({
+      ...parts,
+      figures: this.figures,
+      lines: { answerIn, call: callText, cancel: cancelText },
+    });
+    this.#ports = {
+      ...parts,
+      figures: this.figures,
+      streams: this.streams,
+      workers: this.workers,
+      flushes: this.#flushes,
+      bodies: new BodyBudget(),
+      isClosing: () => this.#isClosing,
+    };
+  }
+
+  /** A server for a listener. What serves is loaded only now: a node without one is smaller and starts faster. */
+  async server(names: ListenerNames): Promise<HttpServer> {
+    const { createHttpServer } = await import('../http/server.js');
+    return createHttpServer(this.#ports, names);
+  }
+
+  /** Open connections that last, beside those of MQTT. */
+  get connections(): number {
+    return this.workers.size + this.streams.listeners;
+  }
+
+  /** The disk cannot be written. */
+  diskFailed(error: string): void {
+    this.#flushes.failed(error);
+  }
+
+  /** Takes no further requests; those under way are answered. */
+  closing(): void {
+    this.#isClosing = true;
+  }
+
+  /** Ends what lasts. */
+  stop(): void {
+    this.closing();
+    this.streams.stop();
+    this.workers.stop();
+  }
+}

@@ -1,0 +1,173 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, HTTPMethods } from 'fastify';
+import type { WebSocket } from 'ws';
+import { ERROR_TABLE, mismatch, SuperNodeError } from '../core/errors.js';
+import { type TaskId, taskIdOf } from '../core/topics.js';
+import type { Envelope, RequestKind } from '../router/request.js';
+import type { Party } from './access.js';
+import { type BodyOptions, readBody } from './bodies.js';
+import { headersOf, sendError } from './error-replies.js';
+import { type AnswerBudget, type Asked, Exchange } from './exchange.js';
+import { bodyType, JSON_TYPE } from './media-types.js';
+import { OpenSockets } from './open-sockets.js';
+import type { HttpPorts } from './ports.js';
+import { Puts } from './puts.js';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who asks. Set before any handler runs. */
+    party: Party;
+  }
+}
+
+export interface Route {
+  readonly method: 'GET' | 'POST';
+  readonly path: string;
+  readonly schema: FastifySchema;
+  handle(request: FastifyRequest, reply: FastifyReply): unknown;
+  /** Of a GET alone. */
+  readonly socket?: SocketRoute;
+}
+
+/** What becomes of a WebSocket on a path. */
+export interface SocketRoute {
+  /** Before it is opened.
+   *  @throws SuperNodeError where it may not be */
+  admit?(request: FastifyRequest): void;
+  open(socket: WebSocket, request: FastifyRequest): void;
+}
+
+const METHODS: readonly HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
+
+/** What all routes of a listener use. */
+export class Api {
+  readonly app: FastifyInstance;
+  readonly ports: HttpPorts;
+  readonly puts: Puts;
+  /** How bodies are read, but for their bounds. */
+  readonly bodyOptions: Pick<BodyOptions, 'budget' | 'received'>;
+  readonly sockets = new OpenSockets();
+  readonly #answers: AnswerBudget;
+  /** Of plain requests, by path. */
+  readonly #methods = new Map<string, HTTPMethods[]>();
+  /** Paths of WebSockets that no GET is for. */
+  readonly #socketPaths = new Set<string>();
+
+  constructor(app: FastifyInstance, ports: HttpPorts, answers: AnswerBudget) {
+    this.app = app;
+    this.ports = ports;
+    this.puts = new Puts(ports);
+    const { bodies, figures } = ports;
+    this.bodyOptions = {
+      budget: bodies,
+      received: (bytes) => {
+        figures.bytesReceived += bytes;
+      },
+    };
+    this.#answers = answers;
+  }
+
+  route({ method, path, schema, handle, socket }: Route): void {
+    this.#methods.set(path, [...(this.#methods.get(path) ?? []), method]);
+    this.app.route({ method, url: path, schema, handler: handle, ...(socket ? upgrade(socket) : {}) });
+  }
+
+  /** Opens WebSockets on a path that no GET is for. */
+  socketRoute(path: string, socket: SocketRoute): void {
+    const handler = (request: FastifyRequest, reply: FastifyReply) => {
+      const known = this.#methods.get(path);
+      if (known !== undefined) return refuseMethod(request, reply, path, known);
+      reply.header('upgrade', 'websocket');
+      throw new SuperNodeError('SN_ERR_UPGRADE', `${path}: expected a WebSocket, got a plain request`);
+    };
+    this.#socketPaths.add(path);
+    this.app.route({ method: 'GET', url: path, schema: { hide: true }, handler, ...upgrade(socket) });
+  }
+
+  /** The methods that a path of ours does not know are told which it does. */
+  refuseOtherMethods(): void {
+    for (const path of new Set([...this.#methods.keys(), ...this.#socketPaths])) {
+      const known = this.#methods.get(path) ?? ['GET'];
+      const taken: readonly HTTPMethods[] = this.#socketPaths.has(path) ? [...known, 'GET'] : known;
+      this.app.route({
+        method: METHODS.filter((method) => !taken.includes(method)),
+        url: path,
+        schema: { hide: true },
+        handler: (request, reply) => refuseMethod(request, reply, path, known),
+      });
+    }
+  }
+
+  /** The whole body, at most one packet of it.
+   *  @throws SuperNodeError as `readBody` */
+  body(request: FastifyRequest): Promise<Buffer> {
+    return readBody(request.raw, { ...this.bodyOptions, bytesMax: this.ports.limits.packetBytesMax });
+  }
+
+  /** The body of a JSON request. Other types a web page of somebody else can send without being asked first (CORS).
+   *  @throws SuperNodeError SN_ERR_MEDIA_TYPE, and as `readBody` */
+  async json(request: FastifyRequest): Promise<Buffer> {
+    const type = bodyType(request);
+    const isJson = type === JSON_TYPE || /^application\/[\w.-]+\+json$/.test(type);
+    const body = isJson || type === '' ? await this.body(request) : undefined;
+    if (body === undefined || (!isJson && body.length > 0)) {
+      throw mismatch('SN_ERR_MEDIA_TYPE', 'Content-Type', JSON_TYPE, request.headers['content-type']);
+    }
+    return body;
+  }
+
+  /** Asks the router and answers with its envelope. */
+  async relay(request: FastifyRequest, reply: FastifyReply, kind: RequestKind, asked: Omit<Asked, 'kind'>) {
+    const exchange = new Exchange(reply.raw, request.party);
+    const { envelope } = await exchange.ask(this.ports.handler, { kind, ...asked });
+    return this.answer(reply, envelope);
+  }
+
+  /** Answers with an envelope as JSON.
+   *  @throws SuperNodeError SN_ERR_LIMIT: too much is waiting to be read */
+  answer(reply: FastifyReply, envelope: Envelope): FastifyReply {
+    if (envelope.status === 'error') reply.headers(headersOf(ERROR_TABLE[envelope.code].status));
+    if (envelope.status === 'error') reply.code(ERROR_TABLE[envelope.code].status);
+    return this.send(reply, JSON_TYPE, jsonOf(envelope));
+  }
+
+  /** Answers with this body, counted until it is read.
+   *  @throws SuperNodeError SN_ERR_LIMIT */
+  send(reply: FastifyReply, type: string, body: string | Buffer): FastifyReply {
+    this.#answers.admit(body.length, reply.raw);
+    this.ports.figures.bytesSent += body.length;
+    return reply.type(type).send(body);
+  }
+}
+
+function upgrade({ admit, open }: SocketRoute) {
+  return {
+    preHandler: async (request: FastifyRequest) => {
+      if (request.ws) admit?.(request);
+    },
+    wsHandler: open,
+  };
+}
+
+function refuseMethod(request: FastifyRequest, reply: FastifyReply, path: string, known: readonly string[]) {
+  reply.header('allow', known.join(', '));
+  sendError(reply, mismatch('SN_ERR_METHOD', `method of ${path}`, known.join(', '), request.method));
+  return reply;
+}
+
+/** The task that the path names.
+ *  @throws SuperNodeError SN_ERR_TASK_ID */
+export function taskOf({ params }: FastifyRequest): TaskId {
+  return taskIdOf(typeof params === 'object' && params !== null ? Reflect.get(params, 'task') : undefined);
+}
+
+/** @throws SuperNodeError SN_ERR_REQUEST for what nests so deeply that it could be read but not be written */
+function jsonOf(value: unknown): string {
+  try {
+    return `${JSON.stringify(value)}\n`;
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new SuperNodeError('SN_ERR_REQUEST', 'reply: expected one that can be written, got too much depth', {
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,77 @@
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { ERROR_TABLE, type ErrorCode, SuperNodeError } from '../core/errors.js';
+import type { Logger } from '../core/ports.js';
+import type { Envelope } from '../router/request.js';
+import { discardBody } from './bodies.js';
+
+/** After how many seconds a refusal of the moment is worth another try. */
+const RETRY_AFTER_S = '1';
+const AGAIN = new Set<number>([429, 503, 507]);
+
+/** The codes of Node's HTTP parser and of its timers (`ConnectionError` of Fastify). */
+const BROKEN_REQUESTS: Readonly<Record<string, ErrorCode>> = {
+  HPE_HEADER_OVERFLOW: 'SN_ERR_HEADERS',
+  ERR_HTTP_REQUEST_TIMEOUT: 'SN_ERR_TIMEOUT',
+};
+
+export function statusOf(envelope: Envelope): number {
+  return envelope.status === 'ok' ? 200 : ERROR_TABLE[envelope.code].status;
+}
+
+/** Headers that every answer with this status has. */
+export function headersOf(status: number): Record<string, string> {
+  return AGAIN.has(status) ? { 'retry-after': RETRY_AFTER_S } : {};
+}
+
+/** Answers with an error. */
+export function sendError(reply: FastifyReply, error: SuperNodeError, extra: Record<string, unknown> = {}): void {
+  const { status } = ERROR_TABLE[error.code];
+  if (!reply.request.raw.complete) discardBody(reply.request.raw);
+  if (status === 401) reply.header('www-authenticate', 'Basic realm="super-node"');
+  reply
+    .code(status)
+    .headers(headersOf(status))
+    .type('application/json')
+    .send(`${JSON.stringify({ status: 'error', error: error.message, code: error.code, ...extra })}\n`);
+}
+
+/** Whatever was thrown on the way through Fastify. */
+export function errorHandler(log: Logger) {
+  return (thrown: unknown, request: FastifyRequest, reply: FastifyReply): void => {
+    sendError(reply, asHttpError(thrown, log, request.url));
+  };
+}
+
+function asHttpError(thrown: unknown, log: Logger, url: string): SuperNodeError {
+  if (thrown instanceof SuperNodeError) return thrown;
+  const status = thrown instanceof Error ? Reflect.get(thrown, 'statusCode') : undefined;
+  if (thrown instanceof Error && typeof status === 'number' && status >= 400 && status < 500) {
+    return new SuperNodeError('SN_ERR_HTTP', `request: ${thrown.message}`, { cause: thrown });
+  }
+  log.error({ err: thrown, url: url.slice(0, 200) }, 'a request met a fault of ours');
+  return new SuperNodeError('SN_ERR_INTERNAL', 'the node met a fault; its log has the details');
+}
+
+/** Answers bytes that made no request, on the bare socket. */
+export function refuseConnection(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed) return;
+  if (!socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const code = BROKEN_REQUESTS[error.code ?? ''] ?? 'SN_ERR_HTTP';
+  const { status, means } = ERROR_TABLE[code];
+  const body = `${JSON.stringify({ status: 'error', error: means, code })}\n`;
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    'Content-Type: application/json',
+    'Cache-Control: no-store',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'Connection: close',
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+  // One that does not close in turn must not keep the socket.
+  socket.destroySoon();
+}

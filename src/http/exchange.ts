@@ -1,0 +1,98 @@
+import { setMaxListeners } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import { SuperNodeError } from '../core/errors.js';
+import { LIMITS } from '../core/limits.js';
+import type { TaskId } from '../core/topics.js';
+import type { Reply, Request, RequestKind } from '../router/request.js';
+import type { RequestHandler } from '../transport/ports.js';
+import type { Party } from './access.js';
+
+/** What one HTTP request asks of the router. */
+export interface Asked {
+  readonly kind: RequestKind;
+  readonly taskId: TaskId | undefined;
+  readonly payload: Uint8Array;
+  readonly body?: Request['body'];
+  /** Takes the replies that others follow. */
+  more?(reply: Reply): undefined | Promise<void>;
+}
+
+/** One HTTP request and its response, as long as the router has to do with them. */
+export class Exchange {
+  readonly #party: Party;
+  readonly #abort = new AbortController();
+  #delivered: ((arrived: boolean) => void) | undefined;
+  #isOver = false;
+
+  constructor(response: ServerResponse, party: Party) {
+    this.#party = party;
+    setMaxListeners(0, this.#abort.signal);
+    response.once('close', () => {
+      const arrived = response.writableFinished;
+      this.#isOver = true;
+      if (!arrived) this.#abort.abort();
+      this.#delivered?.(arrived);
+      this.#delivered = undefined;
+    });
+  }
+
+  /** The router's answer. Its `delivered` is called once the response is written, or broke off.
+   *  @throws SuperNodeError SN_ERR_HTTP: nobody waits for it any more */
+  async ask(handler: RequestHandler, { more = ignore, ...asked }: Asked): Promise<Reply> {
+    const request: Request = {
+      ...asked,
+      caller: this.#party.caller,
+      hears: () => true,
+      more,
+      signal: this.#abort.signal,
+    };
+    const reply = await handler.handle(request);
+    if (reply === undefined) throw gone();
+    if (this.#isOver) {
+      reply.delivered(false);
+      throw gone();
+    }
+    this.#delivered = reply.delivered;
+    return reply;
+  }
+
+  /** Nothing more is wanted of what the router does for it. */
+  abort(): void {
+    this.#abort.abort();
+  }
+
+  /** What was asked for does not go out after all. */
+  giveUp(): void {
+    this.#delivered?.(false);
+    this.#delivered = undefined;
+  }
+}
+
+/** Answers that their readers have not taken yet. */
+export class AnswerBudget {
+  #bytes = 0;
+
+  /** Counts an answer until its response is over.
+   *  @throws SuperNodeError SN_ERR_LIMIT */
+  admit(bytes: number, response: ServerResponse): void {
+    if (bytes < LIMITS.httpAnswerBytes) return;
+    if (this.#bytes + bytes > LIMITS.httpAnswersBytes) {
+      const expected = `at most ${LIMITS.httpAnswersBytes} bytes of answers that are not read yet`;
+      throw new SuperNodeError('SN_ERR_LIMIT', `answers: expected ${expected}, got more`);
+    }
+    this.#bytes += bytes;
+    response.once('close', () => {
+      this.#bytes -= bytes;
+    });
+    // Reset by each byte that goes out; Node sets it anew for the next request.
+    response.setTimeout(LIMITS.httpWriteMs, () => response.destroy());
+  }
+}
+
+function gone(): SuperNodeError {
+  return new SuperNodeError('SN_ERR_HTTP', 'request: expected its connection to last, got its end');
+}
+
+function ignore(): undefined {
+  return undefined;
+}

@@ -1,0 +1,98 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { asSuperNodeError, mismatch } from '../core/errors.js';
+import { LIMITS } from '../core/limits.js';
+import type { TaskId } from '../core/topics.js';
+import { type Api, taskOf } from './api.js';
+import { linesOf } from './bodies.js';
+import { sendError } from './error-replies.js';
+import { bodyType, JSON_TYPE, LINES_TYPE } from './media-types.js';
+import { ROUTE_DOCS } from './openapi.js';
+
+const ONE = Buffer.from('{"status":"ok","data":{"entries":1}}\n');
+
+/** Entries over HTTP: the body as it is, or each line of it. */
+export function putRoutes(api: Api): void {
+  const { workers } = api.ports;
+  api.route({
+    method: 'POST',
+    path: '/w/ch/:task',
+    schema: ROUTE_DOCS.put,
+    handle: (request, reply) => put(api, request, reply, ownTask(request, taskOf(request))),
+  });
+  api.socketRoute('/w/ch/:task', {
+    admit: (request) => workers.admit(taskOf(request), request.party),
+    open: (socket, request) => {
+      api.sockets.add(socket);
+      const acks = Reflect.get(Object(request.query), 'acks') === 'true';
+      workers.open(socket, request.raw, { taskId: taskOf(request), party: request.party, acks });
+    },
+  });
+  api.route({
+    method: 'POST',
+    path: '/w/ch',
+    schema: ROUTE_DOCS.putBare,
+    handle: (request, reply) => put(api, request, reply, ownTask(request, undefined)),
+  });
+}
+
+function put(api: Api, request: FastifyRequest, reply: FastifyReply, taskId: TaskId) {
+  return bodyType(request) === LINES_TYPE ? putLines(api, request, reply, taskId) : putOne(api, request, reply, taskId);
+}
+
+async function putOne(api: Api, request: FastifyRequest, reply: FastifyReply, taskId: TaskId) {
+  const body = await api.body(request);
+  await api.puts.put(taskId, body, request.party.worker?.instance);
+  return reply.type(JSON_TYPE).send(ONE);
+}
+
+/** Whoever hears of an error hears how many were taken before it. */
+async function putLines(api: Api, request: FastifyRequest, reply: FastifyReply, taskId: TaskId) {
+  const { ports, puts } = api;
+  const instance = request.party.worker?.instance;
+  let entries = 0;
+  let flushed: Promise<void> | undefined;
+  try {
+    const lines = linesOf(request.raw, {
+      ...api.bodyOptions,
+      bytesMax: LIMITS.httpLinesBytes,
+      lineBytesMax: ports.limits.packetBytesMax,
+    });
+    for await (const line of lines) {
+      const outcome = puts.put(taskId, line, instance);
+      // Those of one flush share its promise; the last one settles last.
+      if (outcome !== undefined) flushed = outcome;
+      entries += 1;
+    }
+    await flushed;
+  } catch (thrown) {
+    const error = asSuperNodeError(thrown);
+    if (error.code === 'SN_ERR_INTERNAL') throw thrown;
+    sendError(reply, error, {
+      data: { entries: error.code === 'SN_ERR_STORAGE' ? 0 : await settled(flushed, entries) },
+    });
+    return reply;
+  }
+  return api.answer(reply, { status: 'ok', data: { entries } });
+}
+
+/** The task whose queue it is for.
+ *  @throws SuperNodeError SN_ERR_REQUEST, SN_ERR_FORBIDDEN */
+function ownTask({ party }: FastifyRequest, named: TaskId | undefined): TaskId {
+  const own = party.worker?.taskId;
+  const taskId = named ?? own;
+  if (taskId === undefined) throw mismatch('SN_ERR_REQUEST', 'path', '/w/ch/<task>, or the token of a worker', '/w/ch');
+  if (own !== undefined && own !== taskId) {
+    throw mismatch('SN_ERR_FORBIDDEN', 'path', `the own task, /w/ch/${own}`, `/w/ch/${taskId}`);
+  }
+  return taskId;
+}
+
+/** How many are in the queue for good. */
+async function settled(flushed: Promise<void> | undefined, entries: number): Promise<number> {
+  try {
+    await flushed;
+    return entries;
+  } catch {
+    return 0;
+  }
+}

@@ -1,0 +1,45 @@
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import { LINES_TYPE } from './media-types.js';
+
+/** A response of lines, each written when it is there. */
+export class ReplyLines {
+  readonly #response: ServerResponse;
+  readonly #headers: Readonly<Record<string, number | string | string[] | undefined>>;
+
+  /** @param headers What every answer has */
+  constructor(response: ServerResponse, headers: ReplyLines['headers']) {
+    this.#response = response;
+    this.#headers = headers;
+  }
+
+  get headers(): Readonly<Record<string, number | string | string[] | undefined>> {
+    return this.#headers;
+  }
+
+  get hasBegun(): boolean {
+    return this.#response.headersSent;
+  }
+
+  /** A promise: there is no room for the next one before it is settled. */
+  write(line: unknown): undefined | Promise<void> {
+    this.#begin();
+    if (this.#response.destroyed || this.#response.write(`${JSON.stringify(line)}\n`)) return undefined;
+    return this.#drained();
+  }
+
+  end(): void {
+    this.#begin();
+    this.#response.end();
+  }
+
+  #begin(): void {
+    if (!this.hasBegun) this.#response.writeHead(200, { ...this.#headers, 'content-type': LINES_TYPE });
+  }
+
+  /** Never rejects: a client that is gone reads no more. */
+  async #drained(): Promise<void> {
+    const gone = once(this.#response, 'close');
+    await Promise.race([once(this.#response, 'drain'), gone]);
+  }
+}

@@ -1,0 +1,142 @@
+import { setMaxListeners } from 'node:events';
+import type { FastifyRequest } from 'fastify';
+import type { WebSocket } from 'ws';
+import { SuperNodeError } from '../core/errors.js';
+import { LIMITS } from '../core/limits.js';
+import type { TaskId } from '../core/topics.js';
+import type { Reply, Request, RequestKind } from '../router/request.js';
+import type { Party } from './access.js';
+import type { Api, SocketRoute } from './api.js';
+import type { HttpPorts } from './ports.js';
+import { SocketPulse } from './socket-pulse.js';
+import { SocketWriter } from './socket-writer.js';
+
+const SILENCE_MS = LIMITS.keepaliveTolerance * LIMITS.workerKeepaliveS * 1_000;
+
+export type RequestSocketPorts = Pick<HttpPorts, 'clock' | 'handler' | 'figures'>;
+
+/** A WebSocket on the path of a request: each message is one, each answer comes back as a text message when it is ready.
+ *  Answers are told apart by their `transaction`. */
+export class RequestSocket {
+  readonly #ports: RequestSocketPorts;
+  readonly #socket: WebSocket;
+  readonly #writer: SocketWriter;
+  readonly #party: Party;
+  readonly #kind: RequestKind;
+  readonly #taskId: TaskId | undefined;
+  readonly #abort = new AbortController();
+  #pending = 0;
+
+  constructor(
+    ports: RequestSocketPorts,
+    socket: WebSocket,
+    party: Party,
+    kind: RequestKind,
+    taskId: TaskId | undefined,
+  ) {
+    this.#ports = ports;
+    this.#socket = socket;
+    this.#writer = new SocketWriter(socket, ports.clock, ports.figures);
+    this.#party = party;
+    this.#kind = kind;
+    this.#taskId = taskId;
+    // Each waiting request listens; their number is bounded where they are taken.
+    setMaxListeners(0, this.#abort.signal);
+  }
+
+  start(): void {
+    const { clock } = this.#ports;
+    const socket = this.#socket;
+    new SocketPulse({ clock, socket, limitMs: () => SILENCE_MS, silent: () => socket.terminate() });
+    socket.on('message', (data: Buffer) => this.#take(data));
+    socket.once('close', () => this.#abort.abort());
+  }
+
+  #take(payload: Buffer): void {
+    const { handler, figures } = this.#ports;
+    figures.bytesReceived += payload.length;
+    const request: Request = {
+      kind: this.#kind,
+      taskId: this.#taskId,
+      payload,
+      caller: this.#party.caller,
+      hears: () => true,
+      more: (reply) => this.#more(reply),
+      signal: this.#abort.signal,
+    };
+    if (this.#pending >= LIMITS.requestsPerClientMax) {
+      const message = `requests: expected at most ${LIMITS.requestsPerClientMax} unanswered ones of a client, got one more`;
+      this.#write(handler.refuse(request, new SuperNodeError('SN_ERR_LIMIT', message)), nothing);
+      return;
+    }
+    this.#pending += 1;
+    const done = () => {
+      this.#pending -= 1;
+      if (this.#pending < LIMITS.requestsPerClientMax && this.#socket.isPaused) this.#socket.resume();
+    };
+    handler.handle(request).then(
+      (reply) => (reply === undefined ? done() : this.#write(reply, done)),
+      () => this.#socket.close(1011, 'a fault of the node'),
+    );
+    // As many as may be: what comes behind them waits in the socket.
+    if (this.#pending >= LIMITS.requestsPerClientMax && this.#writer.isFull) this.#socket.pause();
+  }
+
+  /** One of several answers. A promise: there is no room for the next. */
+  #more(reply: Reply): undefined | Promise<void> {
+    if (!this.#writer.isFull) {
+      this.#writeNow(reply);
+      if (!this.#writer.isFull) return undefined;
+      return new Promise((resolve) => this.#writer.whenRoom(resolve));
+    }
+    return new Promise((resolve) => this.#write(reply, resolve));
+  }
+
+  #write(reply: Reply, done: () => void): void {
+    this.#writer.whenRoom(() => {
+      done();
+      this.#writeNow(reply);
+    });
+  }
+
+  #writeNow({ envelope, delivered }: Reply): void {
+    const text = jsonOf(envelope);
+    this.#writer.send(text ?? TOO_DEEP, (arrived) => delivered(arrived && text !== undefined));
+  }
+}
+
+/** A path on which each message asks this.
+ *  @param taskOf The task that the path names */
+export function asks(
+  { ports, sockets }: Api,
+  kind: RequestKind,
+  taskOf: (request: FastifyRequest) => TaskId | undefined = () => undefined,
+): SocketRoute {
+  return {
+    admit: taskOf,
+    open: (socket, request) => {
+      sockets.add(socket);
+      new RequestSocket(ports, socket, request.party, kind, taskOf(request)).start();
+    },
+  };
+}
+
+const TOO_DEEP = JSON.stringify({
+  status: 'error',
+  error: 'reply: expected one that can be written, got too much depth',
+  code: 'SN_ERR_REQUEST',
+});
+
+/** Undefined for what nests so deeply that it could be read but not be written. */
+function jsonOf(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value);
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}
+
+function nothing(): void {
+  // It was never counted.
+}

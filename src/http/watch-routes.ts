@@ -1,0 +1,68 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { type Api, taskOf } from './api.js';
+import { JSON_TYPE } from './media-types.js';
+import { ROUTE_DOCS } from './openapi.js';
+
+/** What happens as it happens, and how the node itself is. */
+export function watchRoutes(api: Api): void {
+  streamRoutes(api);
+  const { ports } = api;
+  api.route({
+    method: 'GET',
+    path: '/metrics',
+    schema: ROUTE_DOCS.metrics,
+    handle: async (_request, reply) => {
+      const { contentType, text } = await ports.metrics();
+      return api.send(reply, contentType, text);
+    },
+  });
+  api.route({
+    method: 'GET',
+    path: '/health',
+    schema: ROUTE_DOCS.health,
+    handle: (_request, reply) =>
+      api.answer(reply, { status: 'ok', data: { name: ports.name, version: ports.version } }),
+  });
+  api.route({
+    method: 'GET',
+    path: '/ready',
+    schema: ROUTE_DOCS.ready,
+    handle: (_request, reply) => {
+      const readiness = ports.readiness();
+      reply.code(readiness.ready ? 200 : 503);
+      return api.send(reply, JSON_TYPE, `${JSON.stringify(readiness)}\n`);
+    },
+  });
+}
+
+/** Server-sent events. */
+function streamRoutes(api: Api): void {
+  const open = (request: FastifyRequest, reply: FastifyReply, topic: string) => {
+    const lastEventId = request.headers['last-event-id'];
+    api.ports.streams.open({
+      topic,
+      lastEventId: typeof lastEventId === 'string' ? lastEventId : undefined,
+      request: request.raw,
+      response: reply.raw,
+      headers: { ...reply.raw.getHeaders(), ...Object.fromEntries(Object.entries(reply.getHeaders())) },
+    });
+    reply.hijack();
+  };
+  api.route({
+    method: 'GET',
+    path: '/m/event',
+    schema: ROUTE_DOCS.events,
+    handle: (request, reply) => open(request, reply, 'm/event'),
+  });
+  for (const [word, schema] of [
+    ['data', ROUTE_DOCS.data],
+    ['log', ROUTE_DOCS.log],
+  ] as const) {
+    api.route({
+      method: 'GET',
+      path: `/m/${word}/:task`,
+      schema,
+      handle: (request, reply) => open(request, reply, `m/${word}/${taskOf(request)}`),
+    });
+  }
+}
