@@ -372,7 +372,8 @@ export class SuperNode {
 
   /** To all who listen, whichever way. */
   #tell(message: OutgoingMessage): void {
-    this.#web.feeds.tell(message.topic, message.payload);
+    // What is retained, or clears that, is no message of the moment.
+    if (message.live || message.topic === this.#topics.event) this.#web.feeds.tell(message.topic, message.payload);
     this.#adapter.publish(message);
   }
 
