@@ -17,6 +17,12 @@ look() {
   if ! command -v ps >/dev/null || ! command -v pgrep >/dev/null; then
     missing+=(procps)
   fi
+  if ! command -v chromium >/dev/null; then
+    missing+=(chromium)
+  fi
+  if ! command -v promtool >/dev/null; then
+    missing+=(prometheus)
+  fi
 }
 
 install() {

@@ -3,6 +3,7 @@ import { mqttServer, type OpenListener, openListener } from '../adapters/listene
 import { systemClock } from '../adapters/system-clock.js';
 import { DEFAULT_HOST } from '../core/address.js';
 import type { ListenerWire } from '../core/config-schema.js';
+import { LIMITS } from '../core/limits.js';
 import type { LoadedConfig } from './config-file.js';
 import { createLog } from './log.js';
 import { SessionStore } from './session-store.js';
@@ -22,7 +23,7 @@ export async function startDaemon(config: LoadedConfig): Promise<Daemon> {
   const { listeners: wanted, log: logOptions, ...rest } = config;
   // A node of its own keeps what it acknowledged; a plugin is as lasting as its host wants it.
   const queue = { storage: config.data_dir === undefined ? ('memory' as const) : ('disk' as const), ...config.queue };
-  const nodeConfig = { ...rest, queue };
+  const nodeConfig = { sys_interval: LIMITS.sysIntervalS, ...rest, queue };
   const log = createLog(logOptions);
   // Before the broker, which needs what is stored; the directory stays ours until after it.
   const store = config.data_dir === undefined ? undefined : await SessionStore.open(config.data_dir, log, systemClock);

@@ -83,4 +83,6 @@ export const METRICS = {
   supernode_http_json_sockets: gauge([], 'JSON WebSockets.'),
 } as const satisfies Record<string, MetricDefinition>;
 
-export type MetricName = keyof typeof METRICS;
+type Histograms = 'supernode_store_flush_duration_seconds' | 'supernode_store_flush_entries';
+/** Those that a scrape fills. */
+export type SheetMetric = Exclude<keyof typeof METRICS, Histograms>;

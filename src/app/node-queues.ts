@@ -16,6 +16,8 @@ export interface NodeQueuesPorts {
   event(type: string, data: Record<string, unknown>): void;
   /** There is trouble with the disk, another one, or none any more. */
   diskChanged(error: string | undefined): void;
+  /** A batch is on the disk: so many entries are safe with it, and so long it took. */
+  flushed(entries: number, tookMs: number): void;
 }
 
 /** The queues of a node and the disk below them. */
@@ -23,7 +25,7 @@ export class NodeQueues {
   readonly queues: Queues;
   readonly disk: QueueDisk;
 
-  constructor({ clock, random, log, limits, expired, opened, event, diskChanged }: NodeQueuesPorts) {
+  constructor({ clock, random, log, limits, expired, opened, event, diskChanged, flushed }: NodeQueuesPorts) {
     this.queues = new Queues({
       clock,
       random,
@@ -36,6 +38,7 @@ export class NodeQueues {
       log,
       queues: this.queues,
       opened,
+      flushed,
       changed: (error) => {
         if (error === undefined) event('storage_recovered', { what: 'queues' });
         else event('storage_failed', { what: 'queues', error });

@@ -16,7 +16,7 @@ export interface QueueDiskPorts {
   /** There is trouble, another one, or none any more. */
   changed(error: string | undefined): void;
   /** A batch is on the disk: so many entries are safe with it, and so long it took. */
-  flushed?(entries: number, tookMs: number): void;
+  flushed(entries: number, tookMs: number): void;
 }
 
 /** The disk below the queues: opened when it can be, told about when it cannot be read or written, tried again until it
@@ -74,7 +74,7 @@ export class QueueDisk {
         clock,
         trouble: (error) => this.#trouble(error),
         recovered: () => queues.retryHeld(),
-        flushed: (entries, tookMs) => this.#ports.flushed?.(entries, tookMs),
+        flushed: (entries, tookMs) => this.#ports.flushed(entries, tookMs),
       });
     } catch (error) {
       disk.close().catch((closing: unknown) => this.#ports.log.warn({ err: closing }, 'a disk could not be closed'));

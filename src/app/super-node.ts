@@ -28,6 +28,7 @@ import { logFilesOf } from './log-dir.js';
 import { openMemory } from './memory.js';
 import { nodeLimits } from './node-limits.js';
 import { NodeQueues } from './node-queues.js';
+import { Observation } from './observation.js';
 import type { SessionStore } from './session-store.js';
 import { NodeStatusBoard } from './status-board.js';
 import { SupervisorDesk } from './supervisor-desk.js';
@@ -79,6 +80,7 @@ export class SuperNode {
   readonly #channels = new AllWorkerChannels(() => [this.#hub, this.#web.workers]);
   readonly #logs: TaskLogs;
   readonly #board: NodeStatusBoard;
+  readonly #observation: Observation;
   #journal: ChildJournal | undefined;
   #closeMemory: (() => Promise<void>) | undefined;
   #workerUrl: string | undefined;
@@ -101,11 +103,7 @@ export class SuperNode {
     );
     this.#storage = this.#newStorage();
     this.#queues = this.#storage.queues;
-    this.#logs = new TaskLogs({
-      clock,
-      files: logFilesOf(config, log, clock),
-      tasksMax: this.#limits.tasksMax,
-    });
+    this.#logs = new TaskLogs({ clock, files: logFilesOf(config, log, clock), tasksMax: this.#limits.tasksMax });
     this.#calls = new Calls({ clock, random: this.#random, seats: (taskId) => this.#courier.seats(taskId) });
     this.#courier = new Courier({
       supervisor: () => this.#supervisor,
@@ -144,15 +142,8 @@ export class SuperNode {
       failed: (error) => log.error({ err: error }, 'the workers could not be looked at'),
     });
     this.#board = new NodeStatusBoard({
-      name: this.#name,
-      version: this.#version,
-      clock,
-      supervisor: this.#supervisor,
-      catalog: this.#catalog,
-      queues: this.#queues,
-      usage: this.#usage,
-      calls: this.#calls,
-      announced: this.#announcer,
+      ...{ name: this.#name, version: this.#version, clock, supervisor: this.#supervisor, catalog: this.#catalog },
+      ...{ queues: this.#queues, usage: this.#usage, calls: this.#calls, announced: this.#announcer },
       channels: this.#channels,
       connections: () => this.#hub.connections + this.#web.connections,
     });
@@ -172,6 +163,11 @@ export class SuperNode {
     this.#hub = this.#newHub();
     this.#web = this.#newWeb();
     this.#adapter = this.#newAdapter(broker);
+    this.#observation = new Observation({
+      ...{ name: this.#name, version: this.#version, clock, config, store, supervisor: this.#supervisor },
+      ...{ storage: this.#storage, usage: this.#usage, calls: this.#calls, announcer: this.#announcer },
+      ...{ hub: this.#hub, web: this.#web, adapter: this.#adapter },
+    });
   }
 
   /** Takes over the broker's hooks. Connections can be handed in from now on; no task runs yet. */
@@ -184,6 +180,7 @@ export class SuperNode {
     this.#adapter.attach();
     this.#hub.start();
     this.#usage.start();
+    this.#observation.start();
   }
 
   /** Starts the tasks of the config.
@@ -191,6 +188,7 @@ export class SuperNode {
    *  @param info What `m/info` says beside name, version, prefix and limits */
   async startTasks(workerUrl: string | undefined, info: Record<string, unknown> = {}): Promise<void> {
     this.#workerUrl = workerUrl;
+    this.#observation.phase = 'listening';
     const known = this.#commanded.configure(this.#config.tasks ?? []);
     await this.#announcer.clearUnknown(known, (filter) => this.#adapter.retainedTopics(filter));
     this.#announcer.info({
@@ -205,6 +203,7 @@ export class SuperNode {
     this.#store?.watch((type, data) => this.#event(type, data, undefined));
     this.#commanded.startAll();
     this.#catalog.registerStored();
+    this.#observation.phase = 'begun';
   }
 
   /** Hands a fresh connection to the node, in place of `broker.handle`. */
@@ -249,6 +248,7 @@ export class SuperNode {
   }
 
   async #close(): Promise<void> {
+    this.#observation.phase = 'closing';
     this.#web.closing();
     this.#calls.stop();
     await this.#supervisor.shutdown();
@@ -259,6 +259,7 @@ export class SuperNode {
     this.#usage.stop();
     this.#hub.stop();
     this.#web.stop();
+    this.#observation.stop();
     await this.#adapter.detach();
     await this.#logs.close();
     await this.#storage.disk.close();
@@ -292,15 +293,13 @@ export class SuperNode {
         if (error !== undefined) this.#web.diskFailed(error);
         for (const status of this.#supervisor.list()) this.#announcer.taskState(status);
       },
+      flushed: (entries, tookMs) => this.#observation.metrics.flushed(entries, tookMs),
     });
   }
 
   #newCatalog(): TaskCatalog {
     return new TaskCatalog(this.#config, {
-      clock: this.#clock,
-      topics: this.#topics,
-      queues: this.#queues,
-      supervisor: this.#supervisor,
+      ...{ clock: this.#clock, topics: this.#topics, queues: this.#queues, supervisor: this.#supervisor },
       publish: (message) => this.#tell(message),
       dropped: (taskId, data) => this.#event('dropped', data, taskId),
       changed: () => this.#hub.forgetDestinations(),
@@ -340,8 +339,8 @@ export class SuperNode {
       storageError: (taskId) => this.#storage.storageError(taskId),
       identify: (username, token) => this.#identify(username, token),
       mqtt: this.handle,
-      metrics: async () => ({ contentType: 'text/plain', text: '' }),
-      readiness: () => ({ ready: true, checks: {} }),
+      metrics: () => this.#observation.scrape(),
+      readiness: () => this.#observation.readiness(),
     });
   }
 

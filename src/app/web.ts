@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { answerIn, callText, cancelText } from '../calls/stdin-lines.js';
+import type { HttpFigures } from '../core/http-figures.js';
 import type { Clock, Logger, Random } from '../core/ports.js';
 import type { TaskId } from '../core/topics.js';
 import type { WorkerIdentity } from '../http/access.js';
@@ -73,7 +74,13 @@ export class Web {
 
   /** Open connections that last, beside those of MQTT. */
   get connections(): number {
-    return this.workers.size + this.streams.listeners;
+    return this.figures.sockets + this.streams.listeners;
+  }
+
+  /** What is counted, for the metrics. */
+  get httpFigures(): HttpFigures {
+    const { requests, bytesReceived, bytesSent, sockets } = this.figures;
+    return { requests, bytesReceived, bytesSent, sockets, listeners: this.streams.listeners };
   }
 
   /** The disk cannot be written. */

@@ -20,7 +20,10 @@ const RouteSchema = exact({
 export type RouteWire = Static<typeof RouteSchema>;
 
 const ListenerSchema = exact({
-  type: oneOf(['mqtt', 'http'], '`mqtt`: MQTT over TCP. `http`: MQTT over WebSocket at `/mqtt`.'),
+  type: oneOf(
+    ['mqtt', 'http'],
+    '`mqtt`: MQTT over TCP. `http`: REST, JSON WebSockets, server-sent events, documents and metrics; MQTT over WebSocket at `/mqtt`.',
+  ),
   host: Type.Optional(
     Type.String({
       default: '127.0.0.1',

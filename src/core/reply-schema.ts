@@ -13,7 +13,7 @@ const PayloadFields = {
   payload_base64: optional(Type.String({ description: 'The bytes in base64, when they are not, or when asked for.' })),
 };
 
-export const TransactionField = Type.Unknown({ description: 'As the request had it; missing when it had none.' });
+const TransactionField = Type.Unknown({ description: 'As the request had it; missing when it had none.' });
 
 export const ErrorReplySchema = named(
   'ErrorReply',
@@ -56,6 +56,13 @@ export const EntrySchema = named(
   },
   'One datum in the queue of a task.',
   { task_id: 'host', seq: 41, ts: 1_767_225_600_000, attempts: 1, payload: '{"load":[0.1,0.1,0.1]}' },
+);
+
+export const LiveEntrySchema = named(
+  'LiveEntry',
+  { ts: instant('When it was told.'), ...PayloadFields },
+  'A live copy of what was put.',
+  { ts: 1_767_225_600_000, payload: '{"load":[0.1,0.1,0.1]}' },
 );
 
 export const FetchDataSchema = named(
@@ -108,18 +115,20 @@ const OutputLineSchema = named(
   'A line of output.',
 );
 
-export const PutDataSchema = named(
-  'PutData',
-  { entries: count('Entries that are in the queue, or were dropped by the policy of the task and counted.') },
-  'What a put over HTTP brought in.',
-  { entries: 1 },
+/** A put has no `transaction`: its body is the entry. */
+export const PutReplySchema = named(
+  'PutReply',
+  {
+    status: Type.Literal('ok'),
+    data: Type.Object({
+      entries: count('Entries that are in the queue, or were dropped by the policy of the task and counted.'),
+    }),
+  },
+  'The answer to a put over HTTP.',
+  { status: 'ok', data: { entries: 1 } },
 );
 
-export const ChannelsDataSchema = named(
-  'ChannelsData',
-  { channels: count('Channels that it went to.') },
-  'How many got it.',
-);
+const ChannelsDataSchema = named('ChannelsData', { channels: count('Channels that it went to.') }, 'How many got it.');
 
 const WorkerTemplateSchema = named(
   'WorkerTemplate',

@@ -52,11 +52,12 @@ const StandingFields = {
   error: optional(Type.String({ description: 'Why its program could not be started, with cause `spawn_error`.' })),
 };
 
+const StderrField = optional(lines('The last lines it wrote to stderr before the end.'));
+
 const StateFields = {
   task_id: TaskIdExample,
   ...StandingFields,
   kind: oneOf(['process', 'net'], '`process`: the node starts it. `net`: clients connect by themselves.'),
-  stderr: optional(lines('The last lines it wrote to stderr before the end.')),
   storage_error: optional(Type.String({ description: 'Why nothing can be put into its queue on disk now.' })),
 };
 
@@ -64,6 +65,7 @@ export const TaskStateSchema = named(
   'TaskState',
   {
     ...StateFields,
+    stderr: StderrField,
     generation: optional(GenerationField),
     channels: optional(ChannelCountField),
     workers: optional(
@@ -182,6 +184,7 @@ export const TaskStatSchema = named(
   'TaskStat',
   {
     ...StatusFields,
+    stderr: StderrField,
     next_run_ts: optional(instant('Of a job: when it runs next.')),
     last_run: optional(RunSchema),
     record: optional(

@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { SuperNodeError } from '../core/errors.js';
 import { WORKER_TOKEN_PREFIX } from '../core/worker-token.js';
 import type { Caller } from '../router/request.js';
@@ -17,11 +17,17 @@ export interface Party {
 /** Without users everybody who may connect is one. */
 const OPERATOR: Party = { caller: { id: 'http', role: 'operator' }, worker: undefined };
 
+const HOSTS_MAX = 16;
+
+const OPEN_PATHS = '/docs';
+
 const BASIC = /^basic +([\w+/=-]+) *$/i;
 
 /** The one place that says who a request is from, and whether it may come at all. */
 export class Access {
   readonly #names: ListenerNames;
+  /** What `Host` said in requests that were well, so that most are judged by a look. */
+  readonly #hosts = new Set<string>();
   readonly #identify: (username: string, token: string) => WorkerIdentity | undefined;
 
   constructor(names: ListenerNames, identify: (username: string, token: string) => WorkerIdentity | undefined) {
@@ -31,9 +37,14 @@ export class Access {
 
   /** @throws SuperNodeError SN_ERR_FORBIDDEN: a web page of somebody else, or a name that is not ours;
    *  SN_ERR_UNAUTHORIZED: a token of no running worker */
-  admit({ headers }: IncomingMessage): Party {
-    const why = refuseSource({ host: headers.host, origin: headers.origin }, this.#names);
+  admit({ headers, url = '' }: IncomingMessage): Party {
+    const { host, origin } = headers;
+    if (host !== undefined && this.#hosts.has(host) && isPlain(headers)) return OPERATOR;
+    // A link to the documents may stand on any page: they say nothing of this node alone, and change nothing.
+    const site = url.startsWith(OPEN_PATHS) ? undefined : firstOf(headers['sec-fetch-site']);
+    const why = refuseSource({ host, origin, site }, this.#names);
     if (why !== undefined) throw new SuperNodeError('SN_ERR_FORBIDDEN', why);
+    if (host !== undefined && this.#hosts.size < HOSTS_MAX) this.#hosts.add(host);
     return headers.authorization === undefined ? OPERATOR : this.#partyOf(headers.authorization);
   }
 
@@ -51,4 +62,13 @@ export class Access {
     }
     return { caller: { id: worker.taskId, role: 'worker', taskId: worker.taskId }, worker };
   }
+}
+
+/** Of a program that shows nothing of itself. */
+function isPlain({ origin, authorization, 'sec-fetch-site': site }: IncomingHttpHeaders): boolean {
+  return origin === undefined && authorization === undefined && site === undefined;
+}
+
+function firstOf(value: string | string[] | undefined): string | undefined {
+  return Array.isArray(value) ? value[0] : value;
 }

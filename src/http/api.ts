@@ -24,6 +24,8 @@ export interface Route {
   readonly path: string;
   readonly schema: FastifySchema;
   handle(request: FastifyRequest, reply: FastifyReply): unknown;
+  /** What every entry passes: without the headers for pages, which its answers are not. */
+  readonly isHot?: boolean;
   /** Of a GET alone. */
   readonly socket?: SocketRoute;
 }
@@ -36,26 +38,31 @@ export interface SocketRoute {
   open(socket: WebSocket, request: FastifyRequest): void;
 }
 
-const METHODS: readonly HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
+const METHODS: readonly HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE'];
 
 /** What all routes of a listener use. */
 export class Api {
-  readonly app: FastifyInstance;
+  /** The root, and the same with the headers for who might take an answer for a page. */
+  readonly #root: FastifyInstance;
+  readonly #guarded: FastifyInstance;
   readonly ports: HttpPorts;
   readonly puts: Puts;
   /** How bodies are read, but for their bounds. */
   readonly bodyOptions: Pick<BodyOptions, 'budget' | 'received'>;
-  readonly sockets = new OpenSockets();
+  readonly sockets: OpenSockets;
+  readonly #packetOptions: BodyOptions;
   readonly #answers: AnswerBudget;
   /** Of plain requests, by path. */
   readonly #methods = new Map<string, HTTPMethods[]>();
   /** Paths of WebSockets that no GET is for. */
   readonly #socketPaths = new Set<string>();
 
-  constructor(app: FastifyInstance, ports: HttpPorts, answers: AnswerBudget) {
-    this.app = app;
+  constructor(root: FastifyInstance, guarded: FastifyInstance, ports: HttpPorts, answers: AnswerBudget) {
+    this.#root = root;
+    this.#guarded = guarded;
     this.ports = ports;
     this.puts = new Puts(ports);
+    this.sockets = new OpenSockets(ports.figures);
     const { bodies, figures } = ports;
     this.bodyOptions = {
       budget: bodies,
@@ -63,12 +70,21 @@ export class Api {
         figures.bytesReceived += bytes;
       },
     };
+    this.#packetOptions = { ...this.bodyOptions, bytesMax: ports.limits.packetBytesMax };
     this.#answers = answers;
   }
 
-  route({ method, path, schema, handle, socket }: Route): void {
+  route({ method, path, schema, handle, isHot = false, socket }: Route): void {
     this.#methods.set(path, [...(this.#methods.get(path) ?? []), method]);
-    this.app.route({ method, url: path, schema, handler: handle, ...(socket ? upgrade(socket) : {}) });
+    const app = isHot ? this.#root : this.#guarded;
+    app.route({
+      method,
+      url: path,
+      schema,
+      handler: handle,
+      ...this.#counted(method, path),
+      ...(socket ? upgrade(socket) : {}),
+    });
   }
 
   /** Opens WebSockets on a path that no GET is for. */
@@ -80,7 +96,17 @@ export class Api {
       throw new SuperNodeError('SN_ERR_UPGRADE', `${path}: expected a WebSocket, got a plain request`);
     };
     this.#socketPaths.add(path);
-    this.app.route({ method: 'GET', url: path, schema: { hide: true }, handler, ...upgrade(socket) });
+    this.#guarded.route({ method: 'GET', url: path, schema: { hide: true }, handler, ...upgrade(socket) });
+  }
+
+  #counted(method: string, path: string) {
+    const count = this.ports.figures.route(method, path);
+    return {
+      onResponse: (_request: FastifyRequest, reply: FastifyReply, done: () => void) => {
+        count(reply.statusCode);
+        done();
+      },
+    };
   }
 
   /** The methods that a path of ours does not know are told which it does. */
@@ -88,10 +114,11 @@ export class Api {
     for (const path of new Set([...this.#methods.keys(), ...this.#socketPaths])) {
       const known = this.#methods.get(path) ?? ['GET'];
       const taken: readonly HTTPMethods[] = this.#socketPaths.has(path) ? [...known, 'GET'] : known;
-      this.app.route({
+      this.#guarded.route({
         method: METHODS.filter((method) => !taken.includes(method)),
         url: path,
         schema: { hide: true },
+        ...this.#counted('ANY', path),
         handler: (request, reply) => refuseMethod(request, reply, path, known),
       });
     }
@@ -100,7 +127,7 @@ export class Api {
   /** The whole body, at most one packet of it.
    *  @throws SuperNodeError as `readBody` */
   body(request: FastifyRequest): Promise<Buffer> {
-    return readBody(request.raw, { ...this.bodyOptions, bytesMax: this.ports.limits.packetBytesMax });
+    return readBody(request.raw, this.#packetOptions);
   }
 
   /** The body of a JSON request. Other types a web page of somebody else can send without being asked first (CORS).
@@ -141,6 +168,7 @@ export class Api {
 
 function upgrade({ admit, open }: SocketRoute) {
   return {
+    config: { isSocket: true },
     preHandler: async (request: FastifyRequest) => {
       if (request.ws) admit?.(request);
     },

@@ -14,7 +14,7 @@ export interface AsyncApiOptions {
 }
 
 /** A listener, as far as the document speaks of it. */
-export interface ApiServer {
+interface ApiServer {
   readonly type: 'mqtt' | 'http';
   readonly host: string;
   readonly port: number;

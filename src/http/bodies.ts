@@ -38,28 +38,83 @@ export interface BodyOptions {
   received(bytes: number): void;
 }
 
-/** The whole body of a request.
+/** The whole body of a request. By events: most puts are one small chunk, for which an iterator costs more than all else.
  *  @throws SuperNodeError SN_ERR_TOO_LARGE, SN_ERR_LIMIT, SN_ERR_MEDIA_TYPE: encoded in a way that is not known;
  *  SN_ERR_HTTP: not encoded as it says, or it broke off */
-export async function readBody(request: IncomingMessage, options: BodyOptions): Promise<Buffer> {
-  const { bytesMax, budget, received } = options;
-  if (!hasBody(request)) return EMPTY;
-  refuseLength(request, bytesMax);
-  const chunks: Buffer[] = [];
-  let size = 0;
-  try {
-    for await (const chunk of chunksOf(request)) {
-      received(chunk.length);
-      if (size + chunk.length > bytesMax) throw tooLarge('body', bytesMax);
-      budget.take(chunk.length);
-      size += chunk.length;
-      chunks.push(chunk);
+export function readBody(request: IncomingMessage, options: BodyOptions): Promise<Buffer> {
+  if (!hasBody(request)) return Promise.resolve(EMPTY);
+  return new Promise((resolve, reject) => {
+    const { bytesMax } = options;
+    const length = request.headers['content-length'];
+    // Before a byte of it is read.
+    if (length !== undefined && Number(length) > bytesMax) throw tooLarge('body', bytesMax);
+    const gathered = new Gathered(options);
+    if (encodingOf(request) === 'gzip') {
+      unzip(request, gathered).then(resolve, reject);
+      return;
     }
-  } finally {
-    budget.giveBack(size);
+    const take = (chunk: Buffer) => {
+      try {
+        options.received(chunk.length);
+        gathered.add(chunk);
+      } catch (error) {
+        request.off('data', take);
+        gathered.release();
+        reject(error);
+      }
+    };
+    request.on('data', take);
+    request.once('end', () => resolve(gathered.take()));
+    request.once('close', () => {
+      if (request.complete) return;
+      gathered.release();
+      reject(brokenOff());
+    });
+  });
+}
+
+/** The chunks of a body so far. */
+class Gathered {
+  readonly #options: BodyOptions;
+  #chunks: Buffer[] = [];
+  #size = 0;
+
+  constructor(options: BodyOptions) {
+    this.#options = options;
   }
-  const [first] = chunks;
-  return chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks, size);
+
+  /** @throws SuperNodeError SN_ERR_TOO_LARGE, SN_ERR_LIMIT */
+  add(chunk: Buffer): void {
+    const { bytesMax, budget } = this.#options;
+    if (this.#size + chunk.length > bytesMax) throw tooLarge('body', bytesMax);
+    budget.take(chunk.length);
+    this.#size += chunk.length;
+    this.#chunks.push(chunk);
+  }
+
+  /** All of it. */
+  take(): Buffer {
+    const [first = EMPTY] = this.#chunks;
+    const body = this.#chunks.length > 1 ? Buffer.concat(this.#chunks, this.#size) : first;
+    this.release();
+    return body;
+  }
+
+  /** Idempotent. */
+  release(): void {
+    this.#options.budget.giveBack(this.#size);
+    this.#size = 0;
+    this.#chunks = [];
+  }
+}
+
+async function unzip(request: IncomingMessage, gathered: Gathered): Promise<Buffer> {
+  try {
+    for await (const chunk of unzipped(request)) gathered.add(chunk);
+    return gathered.take();
+  } finally {
+    gathered.release();
+  }
 }
 
 export interface LineOptions extends BodyOptions {
@@ -77,7 +132,7 @@ export async function* linesOf(request: IncomingMessage, options: LineOptions): 
   /** The beginning of a line whose end is still to come. */
   let rest = EMPTY;
   try {
-    for await (const chunk of chunksOf(request)) {
+    for await (const chunk of encodingOf(request) === 'gzip' ? unzipped(request) : plain(request)) {
       received(chunk.length);
       total += chunk.length;
       if (total > bytesMax) throw tooLarge('body', bytesMax);
@@ -123,17 +178,14 @@ function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
 }
 
-/** Before a byte of it is read. */
-function refuseLength({ headers }: IncomingMessage, bytesMax: number): void {
-  const length = headers['content-length'];
-  if (length !== undefined && Number(length) > bytesMax) throw tooLarge('body', bytesMax);
-}
-
-async function* chunksOf(request: IncomingMessage): AsyncGenerator<Buffer> {
-  const encoding = (request.headers['content-encoding'] ?? 'identity').toLowerCase();
-  if (encoding === 'identity') yield* plain(request);
-  else if (encoding === 'gzip' || encoding === 'x-gzip') yield* unzipped(request);
-  else throw mismatch('SN_ERR_MEDIA_TYPE', 'Content-Encoding', 'gzip or none', encoding);
+/** @throws SuperNodeError SN_ERR_MEDIA_TYPE */
+function encodingOf({ headers }: IncomingMessage): 'identity' | 'gzip' {
+  const encoding = headers['content-encoding'];
+  if (encoding === undefined) return 'identity';
+  const name = encoding.toLowerCase();
+  if (name === 'identity') return 'identity';
+  if (name === 'gzip' || name === 'x-gzip') return 'gzip';
+  throw mismatch('SN_ERR_MEDIA_TYPE', 'Content-Encoding', 'gzip or none', encoding);
 }
 
 /** Who stops reading still wants to answer: the request stays open. */
@@ -154,6 +206,7 @@ async function* unzipped(request: IncomingMessage): AsyncGenerator<Buffer> {
   try {
     yield* gunzip;
   } catch (error) {
+    if (request.closed && !request.complete) throw brokenOff(error);
     const why = error instanceof Error ? error.message : 'no gzip';
     throw new SuperNodeError('SN_ERR_HTTP', `body: expected gzip, as Content-Encoding says, got ${why}`, {
       cause: error,
@@ -164,7 +217,7 @@ async function* unzipped(request: IncomingMessage): AsyncGenerator<Buffer> {
   }
 }
 
-function brokenOff(cause: unknown): SuperNodeError {
+function brokenOff(cause?: unknown): SuperNodeError {
   return new SuperNodeError('SN_ERR_HTTP', 'body: expected all of it, got less before the connection closed', {
     cause,
   });

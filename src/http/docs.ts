@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
-import { type AsyncApiOptions, asyncApiDocument } from './asyncapi.js';
-import { type ApiNames, openApiInfo, ROUTE_DOCS } from './openapi.js';
+import type { AsyncApiOptions } from './asyncapi.js';
+import { ROUTE_DOCS } from './openapi.js';
+import type { ApiNames } from './route-docs.js';
 
 /** The API documents, and the page that shows them. */
 
@@ -9,7 +10,9 @@ export interface DocsOptions extends ApiNames, Pick<AsyncApiOptions, 'prefix'> {
   servers(): AsyncApiOptions['servers'];
 }
 
-type Documented = Pick<RouteOptions, 'method' | 'url' | 'schema'>;
+interface Documented extends Pick<RouteOptions, 'method' | 'url'> {
+  readonly operationId: string;
+}
 
 const PREFIX = '/docs';
 
@@ -37,7 +40,8 @@ const HEADERS = {
 export function docsRoutes(app: FastifyInstance, options: DocsOptions): void {
   const documented: Documented[] = [];
   app.addHook('onRoute', ({ method, url, schema }) => {
-    if (method !== 'HEAD' && schema?.operationId !== undefined) documented.push({ method, url, schema });
+    const { operationId } = schema ?? {};
+    if (operationId !== undefined) documented.push({ method, url, operationId });
   });
   let pages: Promise<FastifyInstance> | undefined;
   const open = () => {
@@ -67,12 +71,17 @@ function isDocument({ url }: Documented): boolean {
 
 /** The OpenAPI document of these routes. */
 async function openApiOf(documented: readonly Documented[], names: ApiNames) {
-  const [app, { fastifySwagger }] = await Promise.all([bareApp(), import('@fastify/swagger')]);
+  const [app, { fastifySwagger }, { openApiInfo, routeSchema }] = await Promise.all([
+    bareApp(),
+    import('@fastify/swagger'),
+    import('./route-docs.js'),
+  ]);
   await app.register(fastifySwagger, openApiInfo(names));
   // What the documents say of themselves comes last.
   const inOrder = documented.toSorted((a, b) => Number(isDocument(a)) - Number(isDocument(b)));
-  for (const { method, url, schema } of inOrder)
-    app.route({ method, url, ...(schema && { schema }), handler: nothing });
+  for (const { method, url, operationId } of inOrder) {
+    app.route({ method, url, schema: routeSchema(operationId), handler: nothing });
+  }
   await app.ready();
   const text = JSON.stringify(app.swagger());
   await app.close();
@@ -81,23 +90,32 @@ async function openApiOf(documented: readonly Documented[], names: ApiNames) {
 }
 
 async function openPages(documented: readonly Documented[], options: DocsOptions): Promise<FastifyInstance> {
-  const [document, app, { fastifySwagger }, { fastifySwaggerUi }, yaml] = await Promise.all([
+  const [document, app, { asyncApiDocument }, { fastifySwagger }, { fastifySwaggerUi }, yaml] = await Promise.all([
     openApiOf(documented, options),
     bareApp(),
+    import('./asyncapi.js'),
     import('@fastify/swagger'),
     import('@fastify/swagger-ui'),
     import('yaml'),
   ]);
-  const yamlOf = (made: object) => yaml.stringify(made, { aliasDuplicateObjects: false, lineWidth: 120 });
   app.addHook('onSend', async (_request, reply) => {
     reply.headers(HEADERS);
+    // Files say themselves how long they are good.
+    if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store');
   });
   app.get(`${PREFIX}/openapi.json`, (_request, reply) => reply.send(document));
-  app.get(`${PREFIX}/openapi.yaml`, (_request, reply) => reply.type('application/yaml').send(yamlOf(document)));
-  app.get(`${PREFIX}/asyncapi.yaml`, (_request, reply) => {
-    const made = asyncApiDocument({ ...options, servers: options.servers() });
-    return reply.type('application/yaml').send(yamlOf(made));
-  });
+  const asText: Record<string, () => object> = {
+    openapi: () => document,
+    asyncapi: () => asyncApiDocument({ ...options, servers: options.servers() }),
+  };
+  for (const [name, make] of Object.entries(asText)) {
+    // Writing it takes long enough to do it once.
+    let text: string | undefined;
+    app.get(`${PREFIX}/${name}.yaml`, (_request, reply) => {
+      text ??= yaml.stringify(make(), { aliasDuplicateObjects: false, lineWidth: 120 });
+      return reply.type('application/yaml').send(text);
+    });
+  }
   await app.register(fastifySwagger, { mode: 'static', specification: { document } });
   await app.register(fastifySwaggerUi, {
     routePrefix: PREFIX,

@@ -1,7 +1,8 @@
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { ERROR_TABLE, type ErrorCode, SuperNodeError } from '../core/errors.js';
+import { ERROR_TABLE, type ErrorCode, mismatch, SuperNodeError } from '../core/errors.js';
+import { LIMITS } from '../core/limits.js';
 import type { Logger } from '../core/ports.js';
 import type { Envelope } from '../router/request.js';
 import { discardBody } from './bodies.js';
@@ -48,10 +49,21 @@ function asHttpError(thrown: unknown, log: Logger, url: string): SuperNodeError 
   if (thrown instanceof SuperNodeError) return thrown;
   const status = thrown instanceof Error ? Reflect.get(thrown, 'statusCode') : undefined;
   if (thrown instanceof Error && typeof status === 'number' && status >= 400 && status < 500) {
-    return new SuperNodeError('SN_ERR_HTTP', `request: ${thrown.message}`, { cause: thrown });
+    const code = status === 415 ? 'SN_ERR_MEDIA_TYPE' : 'SN_ERR_HTTP';
+    return new SuperNodeError(code, `request: ${thrown.message}`, { cause: thrown });
   }
   log.error({ err: thrown, url: url.slice(0, 200) }, 'a request met a fault of ours');
   return new SuperNodeError('SN_ERR_INTERNAL', 'the node met a fault; its log has the details');
+}
+
+/** Answers a path that cannot be read: no route is found for it, and no hook runs. */
+export function refuseUrl(_error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  const { raw } = request;
+  // Of a WebSocket that is refused here nobody else closes the connection.
+  if (Reflect.get(raw, 'upgrade') === true) reply.raw.once('finish', () => raw.socket.destroySoon());
+  reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff');
+  const expected = `percent-encoded UTF-8, at most ${LIMITS.httpSegmentChars} characters from one slash to the next`;
+  sendError(reply, mismatch('SN_ERR_HTTP', 'path', expected, raw.url));
 }
 
 /** Answers bytes that made no request, on the bare socket. */

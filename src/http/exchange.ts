@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import type { ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { SuperNodeError } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
 import type { TaskId } from '../core/topics.js';
@@ -27,7 +28,7 @@ export class Exchange {
   constructor(response: ServerResponse, party: Party) {
     this.#party = party;
     setMaxListeners(0, this.#abort.signal);
-    response.once('close', () => {
+    whenOver(response, () => {
       const arrived = response.writableFinished;
       this.#isOver = true;
       if (!arrived) this.#abort.abort();
@@ -68,6 +69,43 @@ export class Exchange {
   }
 }
 
+/** Calls once the response is written or broke off. Of one that waits behind others of its connection (pipelining) Node
+ *  does not tell that the connection ended. */
+export function whenOver(response: ServerResponse, over: () => void): void {
+  if (response.socket !== null) {
+    response.once('close', over);
+    return;
+  }
+  const { socket } = response.req;
+  const once = () => {
+    socket.off('close', once);
+    response.off('close', once);
+    over();
+  };
+  socket.once('close', once);
+  response.once('close', once);
+}
+
+/** The requests of each connection that wait behind others of it: Node reads on while nothing of an answer waits. */
+export class Pipelines {
+  readonly #waiting = new WeakMap<Socket, number>();
+
+  /** @throws SuperNodeError SN_ERR_LIMIT */
+  admit(response: ServerResponse): void {
+    if (response.socket !== null) return;
+    const { socket } = response.req;
+    const waiting = this.#waiting.get(socket) ?? 0;
+    if (waiting >= LIMITS.requestsPerClientMax) {
+      const expected = `at most ${LIMITS.requestsPerClientMax} that wait behind another one of their connection`;
+      throw new SuperNodeError('SN_ERR_LIMIT', `requests: expected ${expected}, got one more`);
+    }
+    this.#waiting.set(socket, waiting + 1);
+    // Each listens for the end of the connection.
+    socket.setMaxListeners(0);
+    whenOver(response, () => this.#waiting.set(socket, (this.#waiting.get(socket) ?? 1) - 1));
+  }
+}
+
 /** Answers that their readers have not taken yet. */
 export class AnswerBudget {
   #bytes = 0;
@@ -81,7 +119,7 @@ export class AnswerBudget {
       throw new SuperNodeError('SN_ERR_LIMIT', `answers: expected ${expected}, got more`);
     }
     this.#bytes += bytes;
-    response.once('close', () => {
+    whenOver(response, () => {
       this.#bytes -= bytes;
     });
     // Reset by each byte that goes out; Node sets it anew for the next request.

@@ -2,7 +2,10 @@ import { mismatch } from '../core/errors.js';
 
 const NUMBERS = new Set(['max', 'max_bytes', 'wait_ms', 'lease_ms']);
 /** Named apart, since a query holds no objects. */
-const PLACES: Readonly<Record<string, 'seq' | 'ts'>> = { from_seq: 'seq', from_ts: 'ts' };
+const PLACES = new Map<string, 'seq' | 'ts'>([
+  ['from_seq', 'seq'],
+  ['from_ts', 'ts'],
+]);
 const DIGITS = /^\d{1,16}$/;
 
 /** The query of a fetch as the JSON body that asks the same. Which names and values are good is the router's to judge.
@@ -13,7 +16,7 @@ export function fetchBodyOf(query: unknown): Record<string, unknown> {
   if (typeof query !== 'object' || query === null) return body;
   for (const [name, value] of Object.entries(query)) {
     if (typeof value !== 'string') throw mismatch('SN_ERR_REQUEST', `query ${name}`, 'it once', value);
-    const place = PLACES[name];
+    const place = PLACES.get(name);
     if (place !== undefined) from[place] = numberOf(name, value);
     else body[name] = NUMBERS.has(name) ? numberOf(name, value) : value;
   }

@@ -20,6 +20,7 @@ export function fetchRoutes(api: Api): void {
     api.route({
       method: 'GET',
       path,
+      isHot: true,
       schema: named ? ROUTE_DOCS.fetchGetTask : ROUTE_DOCS.fetchGet,
       handle: (request, reply) => get(api, request, reply, task(request)),
       socket: asks(api, 'fetch', task),
@@ -27,6 +28,7 @@ export function fetchRoutes(api: Api): void {
     api.route({
       method: 'POST',
       path,
+      isHot: true,
       schema: named ? ROUTE_DOCS.fetchPostTask : ROUTE_DOCS.fetchPost,
       handle: async (request, reply) => {
         const taskId = task(request);

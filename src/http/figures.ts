@@ -5,9 +5,17 @@ export class Figures {
   /** Of bodies and WebSocket messages; what frames them is not counted. */
   bytesReceived = 0;
   bytesSent = 0;
+  /** Open WebSockets that speak JSON. */
+  sockets = 0;
 
-  counted(method: string, route: string, status: number): void {
-    const key = `${method} ${route} ${status}`;
-    this.requests.set(key, (this.requests.get(key) ?? 0) + 1);
+  /** Counts the answers of one route. Keys are made once: this is on the way of every request.
+   *  @returns takes the status of each */
+  route(method: string, route: string): (status: number) => void {
+    const keys: string[] = [];
+    return (status) => {
+      keys[status] ??= `${method} ${route} ${status}`;
+      const key = keys[status];
+      this.requests.set(key, (this.requests.get(key) ?? 0) + 1);
+    };
   }
 }

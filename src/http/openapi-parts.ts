@@ -5,21 +5,23 @@ import {
   CallPartSchema,
   COMMAND_DATA_SCHEMAS,
   EntrySchema,
+  ErrorReplySchema,
   FETCH_QUERY_SCHEMA,
   FetchDataSchema,
+  LiveEntrySchema,
   okReply,
-  PutDataSchema,
+  PutReplySchema,
 } from '../core/reply-schema.js';
 import { AckSchema, COMMAND_NAMES, COMMAND_SCHEMAS, FetchSchema } from '../core/request-schema.js';
-import { NodeStatSchema, TaskStatSchema } from '../core/status-schema.js';
-import { type JsonObject, plain, titled } from './schema-components.js';
+import { EventSchema, NodeStatSchema, TaskStatSchema } from '../core/status-schema.js';
+import { type JsonObject, type JsonValue, plain, titled } from './schema-components.js';
 
 /** What the routes' documentation is made of. Bodies and answers are given by media type. */
 
 export const TASK_PARAMS = plain(Type.Object({ task: TaskIdExample }));
 
-export const BYTES: JsonObject = { type: 'string', format: 'binary' };
-export const TEXT: JsonObject = { type: 'string' };
+const BYTES: JsonObject = { type: 'string', format: 'binary' };
+const TEXT: JsonObject = { type: 'string' };
 const ANY_JSON: JsonObject = { description: 'Any JSON.' };
 
 /** @param schema Of each line of NDJSON */
@@ -112,7 +114,7 @@ const DATA_OF_COMMANDS = [start, send, CallAnswerSchema, logs, purge, requeue, r
 
 /** Several commands answer with a task; `anyOf`, because all shapes are open. */
 const COMMAND_REPLY = plain(okReply('CommandReply', Type.Union(DATA_OF_COMMANDS, { description: 'By command.' })));
-export const PART_REPLY = plain(okReply('PartReply', CallPartSchema));
+const PART_REPLY = plain(okReply('PartReply', CallPartSchema));
 
 export const COMMAND_ANSWER: JsonObject = {
   description: 'The command was carried out.',
@@ -165,20 +167,66 @@ export const NODE_ANSWER = answerOf('The node and its tasks.', plain(okReply('No
 export const TASK_ANSWER = answerOf('The task.', plain(okReply('TaskStatReply', TaskStatSchema)));
 export const PUT_ANSWER = answerOf(
   'In the queue (with `storage: disk` flushed), or dropped by the policy of the task and counted: what a PUBACK means.',
-  plain(okReply('PutReply', PutDataSchema)),
+  plain(PutReplySchema),
 );
 
-export const READINESS: JsonObject = {
+const CHECK: JsonObject = { type: 'object', required: ['ok'], properties: { ok: { type: 'boolean' } } };
+const READINESS: JsonObject = {
   title: 'Readiness',
   type: 'object',
-  required: ['ready'],
-  properties: { ready: { type: 'boolean' }, checks: { type: 'object', description: 'What was looked at.' } },
+  required: ['ready', 'checks'],
+  properties: {
+    ready: { type: 'boolean' },
+    checks: {
+      type: 'object',
+      description: 'What was looked at: each with `ok`, and with what is wrong.',
+      additionalProperties: CHECK,
+      examples: [
+        { listeners: { ok: true }, store: { ok: true }, tasks: { ok: true, total: 3, waiting: [], trouble: [] } },
+      ],
+    },
+  },
+};
+export const READY_ANSWER = answerOf('It can.', READINESS);
+export const UNREADY_ANSWER = answerOf('It cannot, or it is shutting down.', {
+  anyOf: [READINESS, plain(ErrorReplySchema)],
+});
+export const HEALTH_ANSWER = answerOf('It is alive.', {
+  title: 'HealthReply',
+  type: 'object',
+  required: ['status', 'data'],
+  properties: {
+    status: { const: 'ok' },
+    data: { type: 'object', properties: { name: { type: 'string' }, version: { type: 'string' } } },
+  },
+});
+
+export const STREAM_HEADERS: JsonObject = {
+  type: 'object',
+  properties: {
+    'Last-Event-ID': {
+      type: 'string',
+      description: 'Go on behind the message with this id, as far as it is still held.',
+    },
+  },
 };
 
-/** A stream that does not end. */
-export function stream(description: string, example: string): JsonObject {
-  return { description, content: { 'text/event-stream': { schema: { type: 'string', examples: [example] } } } };
+const EPOCH = 'q3Zk0vQb';
+const LIVE_ENTRY = plain(LiveEntrySchema);
+const EVENT = plain(EventSchema);
+
+/** Messages that do not end, each with an id. */
+function stream(description: string, data: JsonObject, example: JsonValue): JsonObject {
+  const line = typeof example === 'string' ? example : JSON.stringify(example);
+  const schema = { ...TEXT, examples: [`id: ${EPOCH}-7\ndata: ${line}\n\n`], 'x-data': data };
+  return { description, content: { 'text/event-stream': { schema } } };
 }
+
+const exampleIn = ({ examples }: JsonObject): JsonValue => (Array.isArray(examples) ? examples[0] : undefined);
+
+export const EVENT_STREAM = stream('One message an event.', EVENT, exampleIn(EVENT));
+export const DATA_STREAM = stream('One message a put.', LIVE_ENTRY, exampleIn(LIVE_ENTRY));
+export const LOG_STREAM = stream('One message a line.', TEXT, 'listening on 8080');
 
 export function text(description: string, type: string): JsonObject {
   return { description, content: { [type]: { schema: TEXT } } };

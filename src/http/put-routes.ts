@@ -8,7 +8,7 @@ import { sendError } from './error-replies.js';
 import { bodyType, JSON_TYPE, LINES_TYPE } from './media-types.js';
 import { ROUTE_DOCS } from './openapi.js';
 
-const ONE = Buffer.from('{"status":"ok","data":{"entries":1}}\n');
+const ONE = '{"status":"ok","data":{"entries":1}}\n';
 
 /** Entries over HTTP: the body as it is, or each line of it. */
 export function putRoutes(api: Api): void {
@@ -17,12 +17,13 @@ export function putRoutes(api: Api): void {
     method: 'POST',
     path: '/w/ch/:task',
     schema: ROUTE_DOCS.put,
+    isHot: true,
     handle: (request, reply) => put(api, request, reply, ownTask(request, taskOf(request))),
   });
   api.socketRoute('/w/ch/:task', {
     admit: (request) => workers.admit(taskOf(request), request.party),
     open: (socket, request) => {
-      api.sockets.add(socket);
+      api.sockets.add(socket, 'json');
       const acks = Reflect.get(Object(request.query), 'acks') === 'true';
       workers.open(socket, request.raw, { taskId: taskOf(request), party: request.party, acks });
     },
@@ -31,6 +32,7 @@ export function putRoutes(api: Api): void {
     method: 'POST',
     path: '/w/ch',
     schema: ROUTE_DOCS.putBare,
+    isHot: true,
     handle: (request, reply) => put(api, request, reply, ownTask(request, undefined)),
   });
 }

@@ -115,7 +115,7 @@ export function asks(
   return {
     admit: taskOf,
     open: (socket, request) => {
-      sockets.add(socket);
+      sockets.add(socket, 'json');
       new RequestSocket(ports, socket, request.party, kind, taskOf(request)).start();
     },
   };

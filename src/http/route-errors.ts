@@ -45,7 +45,7 @@ export const ROUTE_ERRORS = {
   stat: ALWAYS,
   statTask: [...ALWAYS, ...TASK],
   put: [...ALWAYS, ...BODY, ...TASK, 'SN_ERR_QUEUE_FULL', 'SN_ERR_STORAGE'],
-  putBare: [...ALWAYS, ...BODY, 'SN_ERR_TASK_UNKNOWN', 'SN_ERR_QUEUE_FULL', 'SN_ERR_STORAGE'],
+  putBare: [...ALWAYS, ...BODY, 'SN_ERR_REQUEST', 'SN_ERR_TASK_UNKNOWN', 'SN_ERR_QUEUE_FULL', 'SN_ERR_STORAGE'],
   events: ALWAYS,
   data: [...ALWAYS, 'SN_ERR_TASK_ID'],
   log: [...ALWAYS, 'SN_ERR_TASK_ID'],

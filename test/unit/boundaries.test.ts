@@ -20,12 +20,11 @@ const ROOMS: Record<string, { rooms: string[]; outside: RegExp }> = {
   },
   adapters: {
     rooms: ['core', 'transport'],
-    outside:
-      /^(node:|aedes$|aedes-persistence$|lmdb$|pidusage($|\/)|rotating-file-stream$|@sinclair\/typebox)/,
+    outside: /^(node:|aedes$|aedes-persistence$|lmdb$|pidusage($|\/)|rotating-file-stream$|@sinclair\/typebox)/,
   },
   app: {
     rooms: ['core', 'queues', 'supervisor', 'calls', 'router', 'transport', 'http', 'adapters'],
-    outside: /^(node:|aedes$|pino|yaml$)/,
+    outside: /^(node:|aedes$|pino|prom-client$|yaml$)/,
   },
   cli: { rooms: ['core', 'app'], outside: /^(node:|commander$|mqtt$)/ },
   worker: { rooms: ['core'], outside: /^(node:|mqtt$)/ },

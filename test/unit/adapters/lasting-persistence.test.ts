@@ -23,6 +23,25 @@ async function retained(persistence: LastingPersistence): Promise<string[]> {
   return found.sort();
 }
 
+describe('what the broker tells about itself', () => {
+  test('is retained in memory, and never written to the disk', async () => {
+    const disk = new FakeDisk();
+    const persistence = await lastingOn(disk);
+    const own = '$SYS/broker/uptime';
+    await persistence.flushed();
+    const { size, batches } = disk;
+    for (const uptime of ['1 seconds', '2 seconds']) await persistence.storeRetained(message(own, uptime, 1, 0));
+    expect([persistence.flushed(), disk.size, disk.batches]).toEqual([undefined, size, batches]);
+    const found: string[] = [];
+    for await (const { topic, payload } of persistence.createRetainedStream('$SYS/#'))
+      found.push(`${topic} ${payload}`);
+    expect(found).toEqual([`${own} 2 seconds`]);
+    await persistence.storeRetained(message('tele/x', 'kept', 2, 0));
+    await persistence.flushed();
+    expect(disk.size).toBe(size + 1);
+  });
+});
+
 describe('a persistence that is opened again', () => {
   test('has subscriptions, messages in their order with their ids, QoS 2 flows both ways, and wills', async () => {
     const disk = new FakeDisk();

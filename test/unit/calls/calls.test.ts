@@ -305,4 +305,5 @@ test('the figures of a task end with it', () => {
   begin();
   calls.forget(taskId);
   expect(calls.figures(taskId)).toEqual({ inFlight: 0, total: 0, failed: 0 });
+  expect(calls.totals).toEqual({ inFlight: 0, total: 1, failed: 1 });
 });
