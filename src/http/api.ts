@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, HTTP
 import type { WebSocket } from 'ws';
 import { ERROR_TABLE, mismatch, SuperNodeError } from '../core/errors.js';
 import { type TaskId, taskIdOf } from '../core/topics.js';
-import type { Envelope, RequestKind } from '../router/request.js';
+import type { Reply, RequestKind } from '../router/request.js';
 import type { Party } from './access.js';
 import { type BodyOptions, readBody } from './bodies.js';
 import { headersOf, sendError } from './error-replies.js';
@@ -37,6 +37,9 @@ export interface SocketRoute {
   admit?(request: FastifyRequest): void;
   open(socket: WebSocket, request: FastifyRequest): void;
 }
+
+/** What is answered. */
+export type Answer = Pick<Reply, 'code' | 'json'>;
 
 const METHODS: readonly HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE'];
 
@@ -145,16 +148,21 @@ export class Api {
   /** Asks the router and answers with its envelope. */
   async relay(request: FastifyRequest, reply: FastifyReply, kind: RequestKind, asked: Omit<Asked, 'kind'>) {
     const exchange = new Exchange(reply.raw, request.party);
-    const { envelope } = await exchange.ask(this.ports.handler, { kind, ...asked });
-    return this.answer(reply, envelope);
+    return this.answer(reply, await exchange.ask(this.ports.handler, { kind, ...asked }));
   }
 
   /** Answers with an envelope as JSON.
-   *  @throws SuperNodeError SN_ERR_LIMIT: too much is waiting to be read */
-  answer(reply: FastifyReply, envelope: Envelope): FastifyReply {
-    if (envelope.status === 'error') reply.headers(headersOf(ERROR_TABLE[envelope.code].status));
-    if (envelope.status === 'error') reply.code(ERROR_TABLE[envelope.code].status);
-    return this.send(reply, JSON_TYPE, jsonOf(envelope));
+   *  @throws SuperNodeError SN_ERR_LIMIT: too much is waiting to be read; SN_ERR_REQUEST: it cannot be written */
+  answer(reply: FastifyReply, answer: Answer): FastifyReply {
+    const text = answer.json();
+    if (text === undefined) {
+      throw new SuperNodeError('SN_ERR_REQUEST', 'reply: expected one that can be written, got too much depth');
+    }
+    if (answer.code !== undefined) {
+      const { status } = ERROR_TABLE[answer.code];
+      reply.code(status).headers(headersOf(status));
+    }
+    return this.send(reply, JSON_TYPE, `${text}\n`);
   }
 
   /** Answers with this body, counted until it is read.
@@ -186,16 +194,4 @@ function refuseMethod(request: FastifyRequest, reply: FastifyReply, path: string
  *  @throws SuperNodeError SN_ERR_TASK_ID */
 export function taskOf({ params }: FastifyRequest): TaskId {
   return taskIdOf(typeof params === 'object' && params !== null ? Reflect.get(params, 'task') : undefined);
-}
-
-/** @throws SuperNodeError SN_ERR_REQUEST for what nests so deeply that it could be read but not be written */
-function jsonOf(value: unknown): string {
-  try {
-    return `${JSON.stringify(value)}\n`;
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw new SuperNodeError('SN_ERR_REQUEST', 'reply: expected one that can be written, got too much depth', {
-      cause: error,
-    });
-  }
 }

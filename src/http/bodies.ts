@@ -7,6 +7,9 @@ import { LIMITS } from '../core/limits.js';
 const NEWLINE = 10;
 const RETURN = 13;
 const EMPTY = Buffer.alloc(0);
+/** So many chunks of a body may be smaller than this on average. */
+const FEW_CHUNKS = 64;
+const SMALL_CHUNK_BYTES = 256;
 
 /** Bodies on their way in, of all requests: many that come slowly must not fill the memory. */
 export class BodyBudget {
@@ -73,23 +76,40 @@ export function readBody(request: IncomingMessage, options: BodyOptions): Promis
   });
 }
 
-/** The chunks of a body so far. */
+/** The chunks of a body, or of a line of it, so far. */
 class Gathered {
-  readonly #options: BodyOptions;
+  readonly #options: Pick<BodyOptions, 'bytesMax' | 'budget'>;
+  readonly #what: string;
   #chunks: Buffer[] = [];
   #size = 0;
 
-  constructor(options: BodyOptions) {
+  constructor(options: Pick<BodyOptions, 'bytesMax' | 'budget'>, what = 'body') {
     this.#options = options;
+    this.#what = what;
   }
 
   /** @throws SuperNodeError SN_ERR_TOO_LARGE, SN_ERR_LIMIT */
   add(chunk: Buffer): void {
     const { bytesMax, budget } = this.#options;
-    if (this.#size + chunk.length > bytesMax) throw tooLarge('body', bytesMax);
+    if (this.#size + chunk.length > bytesMax) throw tooLarge(this.#what, bytesMax);
     budget.take(chunk.length);
     this.#size += chunk.length;
     this.#chunks.push(chunk);
+    // A chunk costs far more memory than the few bytes it may hold.
+    if (this.#chunks.length >= Math.max(FEW_CHUNKS, this.#size / SMALL_CHUNK_BYTES)) {
+      this.#chunks = [Buffer.concat(this.#chunks, this.#size)];
+    }
+  }
+
+  get isEmpty(): boolean {
+    return this.#size === 0;
+  }
+
+  /** All of it, and this.
+   *  @throws SuperNodeError as `add` */
+  with(chunk: Buffer): Buffer {
+    this.add(chunk);
+    return this.take();
   }
 
   /** All of it. */
@@ -129,8 +149,8 @@ export async function* linesOf(request: IncomingMessage, options: LineOptions): 
   const { bytesMax, lineBytesMax, budget, received } = options;
   if (!hasBody(request)) return;
   let total = 0;
-  /** The beginning of a line whose end is still to come. */
-  let rest = EMPTY;
+  /** The beginning of a line whose end is still to come; its CR may come with it. */
+  const rest = new Gathered({ bytesMax: lineBytesMax + 1, budget }, 'line');
   try {
     for await (const chunk of encodingOf(request) === 'gzip' ? unzipped(request) : plain(request)) {
       received(chunk.length);
@@ -139,24 +159,20 @@ export async function* linesOf(request: IncomingMessage, options: LineOptions): 
       let from = 0;
       for (let end = chunk.indexOf(NEWLINE); end !== -1; end = chunk.indexOf(NEWLINE, from)) {
         const piece = chunk.subarray(from, end);
-        const line = trimmed(rest.length === 0 ? piece : Buffer.concat([rest, piece]));
-        budget.giveBack(rest.length);
-        rest = EMPTY;
+        const line = trimmed(rest.isEmpty ? piece : rest.with(piece));
         from = end + 1;
         if (line.length > lineBytesMax) throw tooLarge('line', lineBytesMax);
         if (line.length > 0) yield line;
       }
       if (from === chunk.length) continue;
-      const piece = chunk.subarray(from);
-      if (rest.length + piece.length > lineBytesMax + 1) throw tooLarge('line', lineBytesMax);
-      budget.take(piece.length);
-      rest = Buffer.concat([rest, piece]);
+      // A copy: a small rest must not keep all of the chunk.
+      rest.add(from === 0 ? chunk : Buffer.from(chunk.subarray(from)));
     }
-    const last = trimmed(rest);
+    const last = trimmed(rest.take());
     if (last.length > lineBytesMax) throw tooLarge('line', lineBytesMax);
     if (last.length > 0) yield last;
   } finally {
-    budget.giveBack(rest.length);
+    rest.release();
   }
 }
 
@@ -180,6 +196,11 @@ function hasBody({ headers }: IncomingMessage): boolean {
 
 /** @throws SuperNodeError SN_ERR_MEDIA_TYPE */
 function encodingOf({ headers }: IncomingMessage): 'identity' | 'gzip' {
+  const transfer = headers['transfer-encoding'];
+  // Node takes the chunks apart; what lies in another coding within them it leaves as it is.
+  if (transfer !== undefined && transfer.toLowerCase() !== 'chunked') {
+    throw mismatch('SN_ERR_MEDIA_TYPE', 'Transfer-Encoding', 'chunked or none', transfer);
+  }
   const encoding = headers['content-encoding'];
   if (encoding === undefined) return 'identity';
   const name = encoding.toLowerCase();

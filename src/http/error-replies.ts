@@ -4,7 +4,6 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ERROR_TABLE, type ErrorCode, mismatch, SuperNodeError } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
 import type { Logger } from '../core/ports.js';
-import type { Envelope } from '../router/request.js';
 import { discardBody } from './bodies.js';
 
 /** After how many seconds a refusal of the moment is worth another try. */
@@ -16,10 +15,6 @@ const BROKEN_REQUESTS: Readonly<Record<string, ErrorCode>> = {
   HPE_HEADER_OVERFLOW: 'SN_ERR_HEADERS',
   ERR_HTTP_REQUEST_TIMEOUT: 'SN_ERR_TIMEOUT',
 };
-
-export function statusOf(envelope: Envelope): number {
-  return envelope.status === 'ok' ? 200 : ERROR_TABLE[envelope.code].status;
-}
 
 /** Headers that every answer with this status has. */
 export function headersOf(status: number): Record<string, string> {

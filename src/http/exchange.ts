@@ -21,17 +21,17 @@ export interface Asked {
 /** One HTTP request and its response, as long as the router has to do with them. */
 export class Exchange {
   readonly #party: Party;
-  readonly #abort = new AbortController();
+  /** Made when somebody waits: most answers are there at once. */
+  #abort: AbortController | undefined;
   #delivered: ((arrived: boolean) => void) | undefined;
   #isOver = false;
 
   constructor(response: ServerResponse, party: Party) {
     this.#party = party;
-    setMaxListeners(0, this.#abort.signal);
     whenOver(response, () => {
       const arrived = response.writableFinished;
       this.#isOver = true;
-      if (!arrived) this.#abort.abort();
+      if (!arrived) this.#abort?.abort();
       this.#delivered?.(arrived);
       this.#delivered = undefined;
     });
@@ -40,12 +40,15 @@ export class Exchange {
   /** The router's answer. Its `delivered` is called once the response is written, or broke off.
    *  @throws SuperNodeError SN_ERR_HTTP: nobody waits for it any more */
   async ask(handler: RequestHandler, { more = ignore, ...asked }: Asked): Promise<Reply> {
+    const signal = () => this.#signal;
     const request: Request = {
       ...asked,
       caller: this.#party.caller,
-      hears: () => true,
+      hears: isHeard,
       more,
-      signal: this.#abort.signal,
+      get signal() {
+        return signal();
+      },
     };
     const reply = await handler.handle(request);
     if (reply === undefined) throw gone();
@@ -59,7 +62,16 @@ export class Exchange {
 
   /** Nothing more is wanted of what the router does for it. */
   abort(): void {
-    this.#abort.abort();
+    this.#abort?.abort();
+  }
+
+  get #signal(): AbortSignal {
+    if (this.#abort === undefined) {
+      this.#abort = new AbortController();
+      setMaxListeners(0, this.#abort.signal);
+      if (this.#isOver) this.#abort.abort();
+    }
+    return this.#abort.signal;
   }
 
   /** What was asked for does not go out after all. */
@@ -129,6 +141,11 @@ export class AnswerBudget {
 
 function gone(): SuperNodeError {
   return new SuperNodeError('SN_ERR_HTTP', 'request: expected its connection to last, got its end');
+}
+
+/** Whoever asks over HTTP waits for the answer. */
+function isHeard(): boolean {
+  return true;
 }
 
 function ignore(): undefined {

@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { mismatch, SuperNodeError } from '../core/errors.js';
 import type { TaskId } from '../core/topics.js';
 import { parseBody } from '../router/body.js';
+import type { Envelope } from '../router/request.js';
 import { type Api, taskOf } from './api.js';
 import { Exchange } from './exchange.js';
 import { fetchBodyOf } from './fetch-query.js';
@@ -51,10 +52,10 @@ async function fetch(api: Api, request: FastifyRequest, reply: FastifyReply, tas
   const type = answerType(request, LINES_TYPE, BYTES_TYPE);
   const body = type === BYTES_TYPE ? oneRaw(asked) : asked;
   const exchange = new Exchange(reply.raw, request.party);
-  const { envelope } = await exchange.ask(api.ports.handler, { kind: 'fetch', taskId, payload: NOTHING, body });
+  const answer = await exchange.ask(api.ports.handler, { kind: 'fetch', taskId, payload: NOTHING, body });
   try {
-    if (type === JSON_TYPE || envelope.status === 'error') return api.answer(reply, envelope);
-    const { entries, ...about } = dataOf(envelope.data);
+    if (type === JSON_TYPE || answer.code !== undefined) return api.answer(reply, answer);
+    const { entries, ...about } = dataOf(answer.envelope);
     for (const [name, value] of Object.entries(about)) header(reply, name, value);
     if (type === BYTES_TYPE) return sendRaw(api, reply, entries[0]);
     return api.send(reply, LINES_TYPE, entries.map((entry) => `${JSON.stringify(entry)}\n`).join(''));
@@ -87,7 +88,8 @@ function header(reply: FastifyReply, field: string, value: unknown): void {
   reply.header(`sn-${name}`, String(value).replace(/[^\x21-\x24\x26-\x7e]/gu, encodeURIComponent));
 }
 
-function dataOf(data: unknown): Body & { entries: readonly Body[] } {
+function dataOf(envelope: Envelope): Body & { entries: readonly Body[] } {
+  const data = envelope.status === 'ok' ? envelope.data : undefined;
   if (typeof data === 'object' && data !== null && 'entries' in data && Array.isArray(data.entries)) {
     return { ...data, entries: data.entries };
   }

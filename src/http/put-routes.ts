@@ -74,7 +74,7 @@ async function putLines(api: Api, request: FastifyRequest, reply: FastifyReply, 
     });
     return reply;
   }
-  return api.answer(reply, { status: 'ok', data: { entries } });
+  return api.send(reply, JSON_TYPE, `{"status":"ok","data":{"entries":${entries}}}\n`);
 }
 
 /** The task whose queue it is for.

@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { SuperNodeError } from '../core/errors.js';
+import { jsonText } from '../core/json-text.js';
 import { LIMITS } from '../core/limits.js';
 import type { Reply } from '../router/request.js';
 import { type Api, taskOf } from './api.js';
@@ -75,10 +76,12 @@ async function command(api: Api, request: FastifyRequest, reply: FastifyReply, p
     exchange.abort();
     return undefined;
   };
-  const { envelope } = await exchange.ask(api.ports.handler, { kind: 'cmd', taskId: undefined, payload, more });
+  const answer = await exchange.ask(api.ports.handler, { kind: 'cmd', taskId: undefined, payload, more });
   if (failure !== undefined) throw failure;
-  if (parts.length === 0 || envelope.status === 'error') return api.answer(reply, envelope);
-  return api.answer(reply, { ...envelope, data: { ...Object(envelope.data), parts } });
+  const { envelope } = answer;
+  if (parts.length === 0 || envelope.status === 'error') return api.answer(reply, answer);
+  const whole = { ...envelope, data: { ...Object(envelope.data), parts } };
+  return api.answer(reply, { code: undefined, json: () => jsonText(whole) });
 }
 
 /** An envelope a line, as they come. */
@@ -86,11 +89,11 @@ async function commandByLines(api: Api, request: FastifyRequest, reply: FastifyR
   const exchange = new Exchange(reply.raw, request.party);
   const lines = new ReplyLines(reply.raw, reply.getHeaders());
   const more = ({ envelope: part }: Reply) => lines.write(part);
-  const { envelope } = await exchange.ask(api.ports.handler, { kind: 'cmd', taskId: undefined, payload, more });
+  const answer = await exchange.ask(api.ports.handler, { kind: 'cmd', taskId: undefined, payload, more });
   // What failed before it began has its status.
-  if (!lines.hasBegun && envelope.status === 'error') return api.answer(reply, envelope);
+  if (!lines.hasBegun && answer.code !== undefined) return api.answer(reply, answer);
   reply.hijack();
-  lines.write(envelope);
+  lines.write(answer.envelope);
   lines.end();
   return reply;
 }

@@ -99,9 +99,9 @@ export class RequestSocket {
     });
   }
 
-  #writeNow({ envelope, delivered }: Reply): void {
-    const text = jsonOf(envelope);
-    this.#writer.send(text ?? TOO_DEEP, (arrived) => delivered(arrived && text !== undefined));
+  #writeNow(reply: Reply): void {
+    const text = reply.json();
+    this.#writer.send(text ?? TOO_DEEP, (arrived) => reply.delivered(arrived && text !== undefined));
   }
 }
 
@@ -126,16 +126,6 @@ const TOO_DEEP = JSON.stringify({
   error: 'reply: expected one that can be written, got too much depth',
   code: 'SN_ERR_REQUEST',
 });
-
-/** Undefined for what nests so deeply that it could be read but not be written. */
-function jsonOf(value: unknown): string | undefined {
-  try {
-    return JSON.stringify(value);
-  } catch (error) {
-    if (error instanceof RangeError) return undefined;
-    throw error;
-  }
-}
 
 function nothing(): void {
   // It was never counted.

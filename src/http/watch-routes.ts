@@ -7,6 +7,7 @@ import { ROUTE_DOCS } from './openapi.js';
 export function watchRoutes(api: Api): void {
   streamRoutes(api);
   const { ports } = api;
+  const alive = `${JSON.stringify({ status: 'ok', data: { name: ports.name, version: ports.version } })}\n`;
   api.route({
     method: 'GET',
     path: '/metrics',
@@ -20,8 +21,7 @@ export function watchRoutes(api: Api): void {
     method: 'GET',
     path: '/health',
     schema: ROUTE_DOCS.health,
-    handle: (_request, reply) =>
-      api.answer(reply, { status: 'ok', data: { name: ports.name, version: ports.version } }),
+    handle: (_request, reply) => api.send(reply, JSON_TYPE, alive),
   });
   api.route({
     method: 'GET',

@@ -23,6 +23,13 @@ export function payloadToWire(payload: Uint8Array, base64 = false): { payload: s
   return base64 || !isUtf8(bytes) ? { payload_base64: bytes.toString('base64') } : { payload: bytes.toString('utf8') };
 }
 
+/** The same as a field of JSON. */
+export function payloadText(payload: Uint8Array, base64: boolean): string {
+  const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
+  if (base64 || !isUtf8(bytes)) return `"payload_base64":"${bytes.toString('base64')}"`;
+  return `"payload":${JSON.stringify(bytes.toString('utf8'))}`;
+}
+
 /** The schema has seen to the characters; what is left is a length that no bytes have. */
 function bytesOf(command: string, base64: string): Uint8Array {
   const digits = base64.indexOf('=') === -1 ? base64.length : base64.indexOf('=');

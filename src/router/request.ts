@@ -36,6 +36,10 @@ export type Envelope =
 /** The answer to one request, or the next piece of it. */
 export interface Reply {
   readonly envelope: Envelope;
+  /** Of the error that it tells; undefined: it went well. */
+  readonly code: ErrorCode | undefined;
+  /** The envelope as JSON. Undefined for what nests so deeply that it could be read but not be written. */
+  json(): string | undefined;
   readonly replyTo: string | undefined;
   /** What the transport tells when it knows: the caller has the reply, or is gone without it. */
   delivered(arrived: boolean): void;

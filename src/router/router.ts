@@ -1,4 +1,5 @@
 import { asSuperNodeError, mismatch, SuperNodeError } from '../core/errors.js';
+import { jsonText } from '../core/json-text.js';
 import { LIMITS } from '../core/limits.js';
 import type { Logger } from '../core/ports.js';
 import { AckSchema, FetchSchema, type FetchWire, StatSchema } from '../core/request-schema.js';
@@ -7,7 +8,8 @@ import { validate } from '../core/validate.js';
 import { parseBody } from './body.js';
 import { known, runCommand, sendToWorkers } from './commands.js';
 import { entryToWire } from './entry-wire.js';
-import type { CallPart, Lease, RouterPorts } from './ports.js';
+import { FetchReply } from './fetch-reply.js';
+import type { CallPart, RouterPorts } from './ports.js';
 import type { Caller, Envelope, Reply, Request } from './request.js';
 
 /** What a command of our own process may bring. */
@@ -137,10 +139,10 @@ export class Router {
       ...roomOf(asked),
       waitMs: asked.wait_ms ?? 0,
       leaseMs: asked.lease_ms,
-      signal: request.signal,
+      // Who does not wait needs none, and some transports make it only then.
+      signal: asked.wait_ms === undefined ? undefined : request.signal,
     });
-    const envelope: Envelope = { status: 'ok', data: fetchedToWire(lease, isBase64(asked)) };
-    return reply(place, envelope, (arrived) => (arrived ? lease.settle() : lease.giveBack()));
+    return new FetchReply({ lease, base64: isBase64(asked), ...place });
   }
 
   /** Looks at entries without taking them.
@@ -203,9 +205,10 @@ function readBody(request: Request, place: ReplyPlace): { body: Record<string, u
   return { body, heard };
 }
 
-function reply(place: ReplyPlace, envelope: Envelope, delivered: Reply['delivered'] = ignore): Reply {
-  const { transaction, replyTo } = place;
-  return { envelope: transaction === undefined ? envelope : { ...envelope, transaction }, replyTo, delivered };
+function reply({ transaction, replyTo }: ReplyPlace, envelope: Envelope): Reply {
+  const whole = transaction === undefined ? envelope : { ...envelope, transaction };
+  const code = envelope.status === 'error' ? envelope.code : undefined;
+  return { envelope: whole, code, json: () => jsonText(whole), replyTo, delivered: ignore };
 }
 
 /** A worker's connection speaks for its one task and commands nothing. */
@@ -224,16 +227,6 @@ function roomOf({ max = 1, max_bytes: maxBytes = LIMITS.fetchBytes }: FetchWire)
 
 function isBase64({ encoding }: FetchWire): boolean {
   return encoding === 'base64';
-}
-
-function fetchedToWire(lease: Lease, base64: boolean) {
-  return {
-    entries: lease.entries.map((entry) => entryToWire(entry, base64)),
-    ...(lease.epoch === undefined ? {} : { epoch: lease.epoch }),
-    dropped: lease.dropped,
-    remaining: lease.remaining,
-    ...(lease.leaseId === undefined ? {} : { lease: lease.leaseId }),
-  };
 }
 
 function ignore(): void {

@@ -64,7 +64,8 @@ export class Requests {
   /** Tells a client why a publish of it was not taken. */
   complain(channel: Channel, error: SuperNodeError): void {
     const envelope = { status: 'error', error: error.message, code: error.code } as const;
-    this.#write(channel, { envelope, replyTo: undefined, delivered: () => undefined });
+    const json = () => JSON.stringify(envelope);
+    this.#write(channel, { envelope, code: error.code, json, replyTo: undefined, delivered: () => undefined });
   }
 
   /** Waits for a client that reads slowly: a reply can be large, and it asked for it. */
@@ -93,10 +94,11 @@ export class Requests {
     });
   }
 
-  #writeNow(channel: Channel, { envelope, replyTo, delivered }: Reply): void {
+  #writeNow(channel: Channel, reply: Reply): void {
+    const { replyTo, delivered } = reply;
     const topic = replyTo ?? this.#topics.reply;
     const qos = channel.subscriptions.maxQos(topic);
-    const bytes = qos < 0 ? undefined : jsonOf(envelope);
+    const bytes = qos < 0 ? undefined : bytesOf(reply);
     if (bytes !== undefined) {
       channel.publish(topic, bytes, qos === 0 ? 0 : 1, delivered);
       return;
@@ -123,14 +125,10 @@ function whenRoom({ destroyed, outbound }: Channel, ready: () => void): void {
 }
 
 /** Undefined for what nests so deeply that it could be read but not be written, and for what no packet holds. */
-function jsonOf(value: unknown): Buffer | undefined {
-  try {
-    const bytes = Buffer.from(JSON.stringify(value));
-    return bytes.length <= LIMITS.replyBytesMax ? bytes : undefined;
-  } catch (error) {
-    if (error instanceof RangeError) return undefined;
-    throw error;
-  }
+function bytesOf(reply: Reply): Buffer | undefined {
+  const text = reply.json();
+  const bytes = text === undefined ? undefined : Buffer.from(text);
+  return bytes !== undefined && bytes.length <= LIMITS.replyBytesMax ? bytes : undefined;
 }
 
 /** No wildcard, and no control character [MQTT-3.3.2-2] [MQTT-1.5.3-2]. */

@@ -2,7 +2,6 @@ import { expect, test } from 'vitest';
 import { Calls } from '../../../src/calls/calls.js';
 import { LIMITS } from '../../../src/core/limits.js';
 import { taskIdOf } from '../../../src/core/topics.js';
-import type { Reply } from '../../../src/router/request.js';
 import { Router } from '../../../src/router/router.js';
 import { ACK_HEADER, encodePublish } from '../../../src/transport/encode.js';
 import { FrameReader } from '../../../src/transport/frame-reader.js';
@@ -10,6 +9,7 @@ import { publishPayloadStart, publishTopicEnd } from '../../../src/transport/pub
 import { channelWorld } from '../../fixtures/channel-world.js';
 import { SILENT } from '../../fixtures/nodes.js';
 import { encodeConnect } from '../../fixtures/raw-client.js';
+import { okReply } from '../../fixtures/replies.js';
 import { routerPorts } from '../../fixtures/router-ports.js';
 import { SeededRandom } from '../../fixtures/seeded-random.js';
 
@@ -274,11 +274,7 @@ test('a reply that comes after its client left full is given up, not kept', asyn
   const { caller, hub, world, send, settled } = await deafCallWorld();
   const delivered: boolean[] = [];
   let answer: () => void = () => undefined;
-  const reply = (payload: string): Reply => ({
-    envelope: { status: 'ok', data: payload },
-    replyTo: undefined,
-    delivered: (arrived) => delivered.push(arrived),
-  });
+  const reply = (payload: string) => okReply(payload, (arrived) => delivered.push(arrived));
   world.handler = {
     handle: async (request) => {
       for (let count = 0; count < 10; count++) {
