@@ -28,11 +28,27 @@ export interface Io {
   readonly interrupted: AbortSignal;
 }
 
-/** Writes and waits until the data is handed over, so that a slow reader slows us down. */
+/** Writes and waits until the data is handed over, so that a slow reader slows us down.
+ *  @throws Failure with exit code 1 when it cannot be; with 0, that says nothing, when its reader is gone */
 export function write(output: Output, data: string | Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => {
-    output.write(data, (error) => (error ? reject(error) : resolve()));
+    output.write(data, (error) => (error ? reject(unwritten(error)) : resolve()));
   });
+}
+
+export function isBrokenPipe(error: Error): boolean {
+  return 'code' in error && error.code === 'EPIPE';
+}
+
+/** `super-node fetch | head` ends us once head has enough. */
+function unwritten(error: Error): Failure {
+  if (isBrokenPipe(error)) return new Failure(EXIT.ok, 'the reader of the output is gone', { silent: true });
+  return new Failure(EXIT.refused, `cannot write: ${error.message}`);
+}
+
+/** Live messages that came faster than they could be written. */
+export function tellMissed(messages: number, { stderr }: Io): Promise<void> {
+  return writeLine(stderr, `super-node: ${messages} messages missed, as they came faster than they could be printed`);
 }
 
 export function writeLine(output: Output, line: string): Promise<void> {

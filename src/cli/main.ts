@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { constants } from 'node:os';
+import { isBrokenPipe } from './io.js';
 import { keyboardOf } from './keyboard.js';
 import { runCli } from './program.js';
 
@@ -7,6 +8,8 @@ import { runCli } from './program.js';
 
 /** What is still on its way to a pipe gets so long. */
 const EXIT_MS = 1_000;
+/** A command that cannot write ends by itself before that. */
+const WRITE_ERROR_MS = 2_000;
 
 const interrupted = new AbortController();
 // A terminal that closes ends a node in its order, like everything else.
@@ -18,13 +21,11 @@ for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   });
 }
 
-// `super-node fetch | head` ends us once head has enough. What was not written is not acknowledged.
+// Whoever writes is told why it cannot, and ends the command in its order: what was fetched goes back. Only what writes
+// without asking is ended here.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(0);
-    // Where stderr itself is the one that fails, nobody is left to tell.
-    if (stream !== process.stderr) process.stderr.write(`super-node: cannot write: ${error.message}\n`);
-    process.exit(1);
+    setTimeout(() => process.exit(isBrokenPipe(error) ? 0 : 1), WRITE_ERROR_MS).unref();
   });
 }
 

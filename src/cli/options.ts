@@ -1,8 +1,9 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { isTaskId, TASK_ID_PATTERN } from '../core/topics.js';
-import { connectNode, type Envelope, type NodeAddress, type NodeClient } from './client.js';
+import { connectNode, SCHEMES } from './connect.js';
 import { EXIT, Failure } from './failure.js';
 import { type Io, writeLine } from './io.js';
+import type { Envelope, NodeAddress, NodeClient } from './node-client.js';
 import { jsonLine } from './text.js';
 
 const DEFAULT_URL = 'mqtt://127.0.0.1:1883';
@@ -22,10 +23,10 @@ export interface ClientOptions {
 export function withClientOptions(command: Command, timeoutMs = DEFAULT_TIMEOUT_MS): Command {
   return command
     .optionsGroup('Connection:')
-    .option('--url <url>', `mqtt://, mqtts://, ws:// or wss:// (env SN_URL, default ${DEFAULT_URL})`)
+    .option('--url <url>', `${SCHEMES} (env SN_URL, default ${DEFAULT_URL})`)
     .option('--username <name>', 'user name (env SN_USERNAME)')
     .option('--password <password>', 'better give it as env SN_PASSWORD: arguments show in the list of processes')
-    .option('--prefix <prefix>', "the node's topic prefix (env SN_TOPIC_PREFIX)")
+    .option('--prefix <prefix>', "the node's topic prefix; none over HTTP (env SN_TOPIC_PREFIX)")
     .option('--timeout <ms>', `longest wait for an answer (default ${timeoutMs})`, integer(1, MS_MAX))
     .option('--json', 'print what the node answers, as JSON');
 }

@@ -9,6 +9,7 @@ import { addRunCommand, type StartNode } from './commands/run.js';
 import { addStatCommand } from './commands/stat.js';
 import { addTaskCommands } from './commands/tasks.js';
 import { addTopCommand } from './commands/top.js';
+import { SCHEMES } from './connect.js';
 import { asFailure, EXIT, failureLine } from './failure.js';
 import { type Io, writeLine } from './io.js';
 import { lookOf } from './table.js';
@@ -24,9 +25,10 @@ Examples:
   super-node call llm 'Why is the sky blue?'
 
 Environment, for all commands that speak to a node:
-  SN_URL                       mqtt://, mqtts://, ws:// or wss:// (default mqtt://127.0.0.1:1883)
+  SN_URL                       ${SCHEMES};
+                               default mqtt://127.0.0.1:1883, with http:// port 8080
   SN_USERNAME, SN_PASSWORD     better than --password, which shows in the list of processes
-  SN_TOPIC_PREFIX              the node's topic prefix
+  SN_TOPIC_PREFIX              the node's topic prefix; none over HTTP
   NO_COLOR                     no colours
 
 Exit codes:

@@ -1,4 +1,5 @@
-import type { NodeClient } from './client.js';
+import { EXIT, Failure } from './failure.js';
+import type { NodeClient } from './node-client.js';
 
 /** Puts on their way, and their bytes: so many keep the node busy over a slow link, and fit what it holds back of one
  *  connection. One is always allowed. */
@@ -48,7 +49,7 @@ export class PutWindow {
     this.#node.put(this.#topic, payload).then(
       () => this.#acknowledged(payload.length, line),
       (why) => {
-        this.#failed ??= { why };
+        this.#failed ??= { why: placed(why, line) };
         this.#wake();
       },
     );
@@ -78,4 +79,10 @@ export class PutWindow {
     }
     if (this.#failed) throw this.#failed.why;
   }
+}
+
+/** One that is too large is the fault of its line. */
+function placed(why: unknown, line: number): unknown {
+  if (!(why instanceof Failure) || why.exitCode !== EXIT.usage) return why;
+  return new Failure(why.exitCode, `line ${line}: ${why.message}`, { code: why.code });
 }

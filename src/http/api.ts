@@ -5,7 +5,7 @@ import { type TaskId, taskIdOf } from '../core/topics.js';
 import type { Reply, RequestKind } from '../router/request.js';
 import type { Party } from './access.js';
 import { type BodyOptions, readBody } from './bodies.js';
-import { headersOf, sendError } from './error-replies.js';
+import { countError, headersOf } from './error-replies.js';
 import { type AnswerBudget, type Asked, Exchange } from './exchange.js';
 import { bodyType, JSON_TYPE } from './media-types.js';
 import { OpenSockets } from './open-sockets.js';
@@ -38,6 +38,13 @@ export interface SocketRoute {
   open(socket: WebSocket, request: FastifyRequest): void;
 }
 
+/** Where routes are added, by what is done to their requests before. */
+export interface Scopes {
+  readonly hot: FastifyInstance;
+  readonly sockets: FastifyInstance;
+  readonly guarded: FastifyInstance;
+}
+
 /** What is answered. */
 export type Answer = Pick<Reply, 'code' | 'json'>;
 
@@ -45,9 +52,7 @@ const METHODS: readonly HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 
 
 /** What all routes of a listener use. */
 export class Api {
-  /** The root, and the same with the headers for who might take an answer for a page. */
-  readonly #root: FastifyInstance;
-  readonly #guarded: FastifyInstance;
+  readonly #scopes: Scopes;
   readonly ports: HttpPorts;
   readonly puts: Puts;
   /** How bodies are read, but for their bounds. */
@@ -60,9 +65,8 @@ export class Api {
   /** Paths of WebSockets that no GET is for. */
   readonly #socketPaths = new Set<string>();
 
-  constructor(root: FastifyInstance, guarded: FastifyInstance, ports: HttpPorts, answers: AnswerBudget) {
-    this.#root = root;
-    this.#guarded = guarded;
+  constructor(scopes: Scopes, ports: HttpPorts, answers: AnswerBudget) {
+    this.#scopes = scopes;
     this.ports = ports;
     this.puts = new Puts(ports);
     this.sockets = new OpenSockets(ports.figures);
@@ -78,14 +82,20 @@ export class Api {
   }
 
   route({ method, path, schema, handle, isHot = false, socket }: Route): void {
+    const { hot, sockets, guarded } = this.#scopes;
+    const app = !isHot ? guarded : socket ? sockets : hot;
+    const count = this.ports.figures.route(method, path);
     this.#methods.set(path, [...(this.#methods.get(path) ?? []), method]);
-    const app = isHot ? this.#root : this.#guarded;
     app.route({
       method,
       url: path,
       schema,
-      handler: handle,
-      ...this.#counted(method, path),
+      // Counted here and not by a hook, which would cost each request its listeners; errors are by who answers them.
+      handler: async (request, reply) => {
+        const sent = await handle(request, reply);
+        if (reply.statusCode < 400) count(reply.statusCode);
+        return sent;
+      },
       ...(socket ? upgrade(socket) : {}),
     });
   }
@@ -94,22 +104,12 @@ export class Api {
   socketRoute(path: string, socket: SocketRoute): void {
     const handler = (request: FastifyRequest, reply: FastifyReply) => {
       const known = this.#methods.get(path);
-      if (known !== undefined) return refuseMethod(request, reply, path, known);
+      if (known !== undefined) refuseMethod(request, reply, known);
       reply.header('upgrade', 'websocket');
       throw new SuperNodeError('SN_ERR_UPGRADE', `${path}: expected a WebSocket, got a plain request`);
     };
     this.#socketPaths.add(path);
-    this.#guarded.route({ method: 'GET', url: path, schema: { hide: true }, handler, ...upgrade(socket) });
-  }
-
-  #counted(method: string, path: string) {
-    const count = this.ports.figures.route(method, path);
-    return {
-      onResponse: (_request: FastifyRequest, reply: FastifyReply, done: () => void) => {
-        count(reply.statusCode);
-        done();
-      },
-    };
+    this.#scopes.guarded.route({ method: 'GET', url: path, schema: { hide: true }, handler, ...upgrade(socket) });
   }
 
   /** The methods that a path of ours does not know are told which it does. */
@@ -117,12 +117,11 @@ export class Api {
     for (const path of new Set([...this.#methods.keys(), ...this.#socketPaths])) {
       const known = this.#methods.get(path) ?? ['GET'];
       const taken: readonly HTTPMethods[] = this.#socketPaths.has(path) ? [...known, 'GET'] : known;
-      this.#guarded.route({
+      this.#scopes.guarded.route({
         method: METHODS.filter((method) => !taken.includes(method)),
         url: path,
         schema: { hide: true },
-        ...this.#counted('ANY', path),
-        handler: (request, reply) => refuseMethod(request, reply, path, known),
+        handler: (request, reply) => refuseMethod(request, reply, known),
       });
     }
   }
@@ -160,6 +159,7 @@ export class Api {
     }
     if (answer.code !== undefined) {
       const { status } = ERROR_TABLE[answer.code];
+      countError(reply, answer.code, this.ports.figures);
       reply.code(status).headers(headersOf(status));
     }
     return this.send(reply, JSON_TYPE, `${text}\n`);
@@ -184,10 +184,11 @@ function upgrade({ admit, open }: SocketRoute) {
   };
 }
 
-function refuseMethod(request: FastifyRequest, reply: FastifyReply, path: string, known: readonly string[]) {
-  reply.header('allow', known.join(', '));
-  sendError(reply, mismatch('SN_ERR_METHOD', `method of ${path}`, known.join(', '), request.method));
-  return reply;
+/** @throws SuperNodeError SN_ERR_METHOD */
+function refuseMethod({ method, url }: FastifyRequest, reply: FastifyReply, known: readonly string[]): never {
+  const allowed = known.join(', ');
+  reply.header('allow', allowed);
+  throw mismatch('SN_ERR_METHOD', `method of ${url.split('?', 1)[0]}`, allowed, method);
 }
 
 /** The task that the path names.

@@ -5,6 +5,7 @@ import { ERROR_TABLE, type ErrorCode, mismatch, SuperNodeError } from '../core/e
 import { LIMITS } from '../core/limits.js';
 import type { Logger } from '../core/ports.js';
 import { discardBody } from './bodies.js';
+import type { Figures } from './figures.js';
 
 /** After how many seconds a refusal of the moment is worth another try. */
 const RETRY_AFTER_S = '1';
@@ -22,7 +23,7 @@ export function headersOf(status: number): Record<string, string> {
 }
 
 /** Answers with an error. */
-export function sendError(reply: FastifyReply, error: SuperNodeError, extra: Record<string, unknown> = {}): void {
+function sendError(reply: FastifyReply, error: SuperNodeError, extra: Record<string, unknown> = {}): void {
   const { status } = ERROR_TABLE[error.code];
   if (!reply.request.raw.complete) discardBody(reply.request.raw);
   if (status === 401) reply.header('www-authenticate', 'Basic realm="super-node"');
@@ -33,10 +34,21 @@ export function sendError(reply: FastifyReply, error: SuperNodeError, extra: Rec
     .send(`${JSON.stringify({ status: 'error', error: error.message, code: error.code, ...extra })}\n`);
 }
 
+/** Answers with an error, and counts it. */
+export function refuse(reply: FastifyReply, error: SuperNodeError, figures: Figures, extra = {}): void {
+  countError(reply, error.code, figures);
+  sendError(reply, error, extra);
+}
+
+/** A path that is none of ours is anything that somebody makes up. */
+export function countError({ request }: FastifyReply, code: ErrorCode, figures: Figures): void {
+  figures.count(request.method, request.routeOptions.url ?? '(none)', ERROR_TABLE[code].status);
+}
+
 /** Whatever was thrown on the way through Fastify. */
-export function errorHandler(log: Logger) {
+export function errorHandler(log: Logger, figures: Figures) {
   return (thrown: unknown, request: FastifyRequest, reply: FastifyReply): void => {
-    sendError(reply, asHttpError(thrown, log, request.url));
+    refuse(reply, asHttpError(thrown, log, request.url), figures);
   };
 }
 

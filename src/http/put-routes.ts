@@ -4,7 +4,7 @@ import { LIMITS } from '../core/limits.js';
 import type { TaskId } from '../core/topics.js';
 import { type Api, taskOf } from './api.js';
 import { linesOf } from './bodies.js';
-import { sendError } from './error-replies.js';
+import { refuse } from './error-replies.js';
 import { bodyType, JSON_TYPE, LINES_TYPE } from './media-types.js';
 import { ROUTE_DOCS } from './openapi.js';
 
@@ -69,9 +69,8 @@ async function putLines(api: Api, request: FastifyRequest, reply: FastifyReply, 
   } catch (thrown) {
     const error = asSuperNodeError(thrown);
     if (error.code === 'SN_ERR_INTERNAL') throw thrown;
-    sendError(reply, error, {
-      data: { entries: error.code === 'SN_ERR_STORAGE' ? 0 : await settled(flushed, entries) },
-    });
+    const data = { entries: error.code === 'SN_ERR_STORAGE' ? 0 : await settled(flushed, entries) };
+    refuse(reply, error, ports.figures, { data });
     return reply;
   }
   return api.send(reply, JSON_TYPE, `{"status":"ok","data":{"entries":${entries}}}\n`);

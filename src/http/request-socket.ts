@@ -13,7 +13,7 @@ import { SocketWriter } from './socket-writer.js';
 
 const SILENCE_MS = LIMITS.keepaliveTolerance * LIMITS.workerKeepaliveS * 1_000;
 
-export type RequestSocketPorts = Pick<HttpPorts, 'clock' | 'handler' | 'figures'>;
+export type RequestSocketPorts = Pick<HttpPorts, 'clock' | 'handler' | 'figures' | 'limits'>;
 
 /** A WebSocket on the path of a request: each message is one, each answer comes back as a text message when it is ready.
  *  Answers are told apart by their `transaction`. */
@@ -53,8 +53,12 @@ export class RequestSocket {
   }
 
   #take(payload: Buffer): void {
-    const { handler, figures } = this.#ports;
+    const { handler, figures, limits } = this.#ports;
     figures.bytesReceived += payload.length;
+    if (payload.length > limits.packetBytesMax) {
+      this.#socket.close(1009, `expected at most ${limits.packetBytesMax} bytes`);
+      return;
+    }
     const request: Request = {
       kind: this.#kind,
       taskId: this.#taskId,
@@ -67,19 +71,25 @@ export class RequestSocket {
     if (this.#pending >= LIMITS.requestsPerClientMax) {
       const message = `requests: expected at most ${LIMITS.requestsPerClientMax} unanswered ones of a client, got one more`;
       this.#write(handler.refuse(request, new SuperNodeError('SN_ERR_LIMIT', message)), nothing);
+      this.#pauseWhenFull();
       return;
     }
     this.#pending += 1;
     const done = () => {
       this.#pending -= 1;
-      if (this.#pending < LIMITS.requestsPerClientMax && this.#socket.isPaused) this.#socket.resume();
     };
     handler.handle(request).then(
       (reply) => (reply === undefined ? done() : this.#write(reply, done)),
       () => this.#socket.close(1011, 'a fault of the node'),
     );
-    // As many as may be: what comes behind them waits in the socket.
-    if (this.#pending >= LIMITS.requestsPerClientMax && this.#writer.isFull) this.#socket.pause();
+    this.#pauseWhenFull();
+  }
+
+  /** As many as may be, and no room for answers: what comes behind them waits in the socket. */
+  #pauseWhenFull(): void {
+    if (this.#pending < LIMITS.requestsPerClientMax || !this.#writer.isFull || this.#socket.isPaused) return;
+    this.#socket.pause();
+    this.#writer.whenRoom(() => this.#socket.resume());
   }
 
   /** One of several answers. A promise: there is no room for the next. */

@@ -22,17 +22,9 @@ import { watchRoutes } from './watch-routes.js';
 const MQTT_PATH = '/mqtt';
 
 /** Which of its own headers a web page of an allowed origin may read. */
-const EXPOSED = [
-  'Retry-After',
-  'SN-Task',
-  'SN-Seq',
-  'SN-Timestamp',
-  'SN-Attempts',
-  'SN-Topic',
-  'SN-Epoch',
-  'SN-Dropped',
-];
-const EXPOSED_OF_LEASES = ['SN-Remaining', 'SN-Lease'];
+const EXPOSED = ['Task', 'Seq', 'Timestamp', 'Attempts', 'Topic', 'Epoch', 'Dropped', 'Remaining', 'Lease']
+  .map((name) => `SN-${name}`)
+  .concat('Retry-After');
 
 /** A server that speaks HTTP for the node; it is not listening yet. */
 export interface HttpServer {
@@ -98,20 +90,18 @@ export async function buildApp(ports: HttpPorts, names: ListenerNames): Promise<
   // The router checks what comes, by the schemas that the documents are made of; nothing is compiled here.
   app.setValidatorCompiler(() => () => true);
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
-  app.setErrorHandler(errorHandler(ports.log));
-  const countUnknown = ports.figures.route('ANY', '(none)');
+  app.setErrorHandler(errorHandler(ports.log, ports.figures));
   app.setNotFoundHandler((request) => {
-    countUnknown(404);
     throw mismatch('SN_ERR_ROUTE_UNKNOWN', 'path', 'one of those in /docs', request.url.split('?', 1)[0]);
   });
   // Bodies are read where it is known how much they may hold.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_request, payload, done) => done(null, payload));
   app.decorateRequest('party');
-  // Before our own hook: a WebSocket that is refused there has to be known as one, or its socket would stay.
-  await registerPlugins(app, ports, names);
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff');
+    // One that becomes no WebSocket: nobody else closes its connection, which is HTTP's no more.
+    if (Reflect.get(request.raw, 'upgrade') === true) reply.raw.once('finish', () => request.raw.socket.destroySoon());
     try {
       request.party = access.admit(request.raw);
       pipelines.admit(reply.raw);
@@ -127,43 +117,58 @@ export async function buildApp(ports: HttpPorts, names: ListenerNames): Promise<
   return { app, api: await addRoutes(app, ports, names) };
 }
 
-/** What every entry passes is added to the root, all else below Helmet's headers, which cost as much as a put. */
-async function addRoutes(app: FastifyInstance, ports: HttpPorts, { origins }: ListenerNames): Promise<Api> {
+/** Three scopes, each within the one before, since hooks cost as much as a put: what every entry passes; paths of
+ *  WebSockets; and what has the headers for who might take an answer for a page. */
+async function addRoutes(app: FastifyInstance, ports: HttpPorts, names: ListenerNames): Promise<Api> {
   let api: Api | undefined;
-  await app.register(async (guarded) => {
-    await guarded.register(fastifyHelmet, {
-      // Answers are data: a browser is to show none of it as a page. The documents have a policy of their own.
-      contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
-      // It is for who stands before the node with TLS to say that there is TLS.
-      strictTransportSecurity: false,
-      ...(origins.length > 0 ? { crossOriginResourcePolicy: false } : {}),
+  await registerCors(app, names);
+  await app.register(async (sockets) => {
+    await registerSockets(sockets, ports);
+    await sockets.register(async (guarded) => {
+      await registerHelmet(guarded, names);
+      api = new Api({ hot: app, sockets, guarded }, ports, new AnswerBudget());
+      requestRoutes(api);
+      fetchRoutes(api);
+      putRoutes(api);
+      watchRoutes(api);
+      mqttRoute(api);
+      api.refuseOtherMethods();
     });
-    api = new Api(app, guarded, ports, new AnswerBudget());
-    requestRoutes(api);
-    fetchRoutes(api);
-    putRoutes(api);
-    const { sockets } = api;
-    watchRoutes(api);
-    api.socketRoute(MQTT_PATH, {
-      open: (socket, request) => {
-        sockets.add(socket, 'mqtt');
-        mqttSocket(socket, request.raw, ports.mqtt);
-      },
-    });
-    api.refuseOtherMethods();
   });
   if (api === undefined) throw new SuperNodeError('SN_ERR_INTERNAL', 'routes: expected them to be added, got none');
   return api;
 }
 
-async function registerPlugins(app: FastifyInstance, { log, limits }: HttpPorts, { origins }: ListenerNames) {
-  if (origins.length > 0) {
-    await app.register(fastifyCors, {
-      origin: [...origins],
-      methods: ['GET', 'POST'],
-      exposedHeaders: [...EXPOSED, ...EXPOSED_OF_LEASES],
-    });
-  }
+function mqttRoute(api: Api): void {
+  api.socketRoute(MQTT_PATH, {
+    open: (socket, request) => {
+      api.sockets.add(socket, 'mqtt');
+      mqttSocket(socket, request.raw, api.ports.mqtt);
+    },
+  });
+}
+
+async function registerHelmet(app: FastifyInstance, { origins }: ListenerNames): Promise<void> {
+  await app.register(fastifyHelmet, {
+    // Answers are data: a browser is to show none of it as a page. The documents have a policy of their own.
+    contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
+    // It is for who stands before the node with TLS to say that there is TLS.
+    strictTransportSecurity: false,
+    ...(origins.length > 0 ? { crossOriginResourcePolicy: false } : {}),
+  });
+}
+
+async function registerCors(app: FastifyInstance, { origins }: ListenerNames): Promise<void> {
+  if (origins.length === 0) return;
+  await app.register(fastifyCors, {
+    origin: [...origins],
+    methods: ['GET', 'POST'],
+    exposedHeaders: EXPOSED,
+    strictPreflight: false,
+  });
+}
+
+async function registerSockets(app: FastifyInstance, { log, limits }: HttpPorts): Promise<void> {
   await app.register(fastifyWebsocket, {
     options: {
       perMessageDeflate: false,

@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { mismatch } from '../core/errors.js';
 import { type Api, taskOf } from './api.js';
 import { JSON_TYPE } from './media-types.js';
 import { ROUTE_DOCS } from './openapi.js';
@@ -38,6 +39,9 @@ export function watchRoutes(api: Api): void {
 /** Server-sent events. */
 function streamRoutes(api: Api): void {
   const open = (request: FastifyRequest, reply: FastifyReply, topic: string) => {
+    // As a worker's connection over MQTT asks for nothing below m/.
+    const { worker } = request.party;
+    if (worker) throw mismatch('SN_ERR_FORBIDDEN', topic, 'an app or operator', `the worker of ${worker.taskId}`);
     const lastEventId = request.headers['last-event-id'];
     api.ports.streams.open({
       topic,

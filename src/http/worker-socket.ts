@@ -29,6 +29,7 @@ export interface WorkerSocketPorts {
   readonly answers: Answers;
   readonly lines: CallLines;
   readonly figures: Figures;
+  readonly limits: { readonly packetBytesMax: number };
   /** Longest silence a worker of the task may keep, from its record. Milliseconds, 0: its keepalive decides. */
   heartbeatMs(taskId: TaskId): number;
   ended(socket: WorkerSocket, how: 'closed' | 'disconnect' | 'silent'): void;
@@ -139,8 +140,12 @@ export class WorkerSocket implements WorkerChannel {
   }
 
   #take(data: Buffer, isBinary: boolean): void {
-    const { figures, lines, answers } = this.#ports;
+    const { figures, lines, answers, limits } = this.#ports;
     figures.bytesReceived += data.length;
+    if (data.length > limits.packetBytesMax) {
+      this.#socket.close(1009, `expected at most ${limits.packetBytesMax} bytes`);
+      return;
+    }
     // Who was never called answers nothing, whatever its entries look like.
     const answer = !isBinary && this.#hasCalls && data[0] === OPEN_OBJECT ? lines.answerIn(data) : undefined;
     if (answer === undefined) {

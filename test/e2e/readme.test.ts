@@ -69,6 +69,14 @@ const EXPECTED: { part: string; check(outcome: Outcome): void }[] = [
     },
   },
   {
+    part: '/w/ch/meter',
+    check({ stdout }) {
+      const [put, fetched] = linesOf(stdout).map((line) => JSON.parse(line));
+      expect(put).toEqual({ status: 'ok', data: { entries: 1 } });
+      expect(fetched.data.entries.at(-1)).toMatchObject({ task_id: 'meter', attempts: 1, payload: '{"kwh":41.7}' });
+    },
+  },
+  {
     part: 'npx super-node queue ls',
     check: ({ stdout }) => expect(stdout).toMatch(/\bhost\b.*\d/),
   },
@@ -142,7 +150,7 @@ test('the set-up of the README is two lines, and `npm start` is what the tests b
 });
 
 const cannotRun =
-  requireOrSkip('mosquitto_rr', 'mosquitto_sub', 'mosquitto_pub', 'paho') ||
+  requireOrSkip('mosquitto_rr', 'mosquitto_sub', 'mosquitto_pub', 'paho', 'curl') ||
   ((await portsAreTaken()) && skipOrFail(`something listens on ${PORTS.join(' or ')}, which the README needs`));
 
 describe.skipIf(cannotRun)('the quick start, as printed', () => {

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { LIMITS } from '../../core/limits.js';
-import type { Envelope } from '../client.js';
 import { type Io, readPayload, write, writeLine } from '../io.js';
+import type { Envelope } from '../node-client.js';
 import { addressOf, type ClientOptions, dataOf, printAnswer, taskId, withClientOptions, withNode } from '../options.js';
 import { payloadBytes, payloadFields } from '../payload.js';
 import { fieldsOf } from '../reply-data.js';

@@ -1,8 +1,8 @@
 import { type Command, Option } from 'commander';
 import { LIMITS } from '../../core/limits.js';
 import { DEAD_GROUP } from '../../core/topics.js';
-import type { Envelope, NodeClient } from '../client.js';
 import { type Io, write, writeLine } from '../io.js';
+import type { Envelope, NodeClient } from '../node-client.js';
 import { addressOf, type ClientOptions, dataOf, integer, taskId, withClientOptions, withNode } from '../options.js';
 import { payloadBytes, payloadLine } from '../payload.js';
 import { fieldsOf, listOf, numberOf, textOf } from '../reply-data.js';

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { type Io, write, writeLine } from '../io.js';
+import { type Io, tellMissed, write, writeLine } from '../io.js';
 import { addressOf, type ClientOptions, taskId, withClientOptions, withNode } from '../options.js';
 import { payloadFields, payloadLine } from '../payload.js';
 import { type Fields, fieldsOf, textOf } from '../reply-data.js';
@@ -40,8 +40,10 @@ async function follow(
   await withNode(addressOf(options, io.env), io, async (node) => {
     const { topics } = node;
     const filter = kind === 'event' ? topics.event : topics.data(task ?? '+');
-    await node.listen(filter, (topic, payload, retained) =>
-      show(topic.slice(topic.lastIndexOf('/') + 1), payload, retained),
+    await node.listen(
+      filter,
+      (topic, payload, retained) => show(topic.slice(topic.lastIndexOf('/') + 1), payload, retained),
+      (messages) => tellMissed(messages, io),
     );
     await node.ended;
   });

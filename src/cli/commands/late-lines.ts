@@ -38,3 +38,28 @@ export function lateOnes(history: readonly Fields[], listenedMs: number): string
   const sinceMs = Number(history.at(-1)?.ts) - listenedMs - ROUNDING_MS;
   return history.filter(({ ts }) => Number(ts) >= sinceMs).map(({ line }) => textOf(line));
 }
+
+/** How many of the lines that came live before a history are in it, where the two came on ways of their own: a line may
+ *  have been written after the history was told, and still come before it.
+ *
+ *  ```
+ *  history   … a  b  c
+ *  early        a  b  c  d      three are known, d is new
+ *  early        a  b            both are known, c comes late
+ *  ```
+ *  @param recent How many of the history can have come live */
+export function knownOf(early: readonly string[], history: readonly string[], recent: number): number {
+  for (let end = history.length; end > history.length - recent; end--) {
+    if (endAlike(early, history.slice(0, end))) return early.length;
+  }
+  for (let known = early.length - 1; known > 0 && recent > 0; known--) {
+    if (endAlike(early.slice(0, known), history)) return known;
+  }
+  return 0;
+}
+
+/** Whether the shorter one is the end of the other. */
+function endAlike(one: readonly string[], other: readonly string[]): boolean {
+  const length = Math.min(one.length, other.length);
+  return Array.from({ length }, (_, back) => back + 1).every((back) => one.at(-back) === other.at(-back));
+}

@@ -1,14 +1,14 @@
 import type { Command } from 'commander';
 import { LIMITS } from '../../core/limits.js';
 import { timeText } from '../cells.js';
-import type { Envelope } from '../client.js';
 import { EXIT, Failure } from '../failure.js';
-import { type Io, writeLine } from '../io.js';
+import { type Io, tellMissed, writeLine } from '../io.js';
+import type { Envelope, Listener } from '../node-client.js';
 import { addressOf, type ClientOptions, dataOf, integer, taskId, withClientOptions, withNode } from '../options.js';
 import { type Fields, fieldsOf, listOf, textOf } from '../reply-data.js';
 import { lookOf, painted } from '../table.js';
 import { jsonLine, oneLine } from '../text.js';
-import { LateLines, lateOnes } from './late-lines.js';
+import { knownOf, LateLines, lateOnes } from './late-lines.js';
 
 const LINES_DEFAULT = 100;
 
@@ -52,10 +52,11 @@ async function followAll(options: LogsOptions, io: Io): Promise<void> {
     throw new Failure(EXIT.usage, '--lines: expected a task, whose last lines are printed, got none');
   }
   await withNode(addressOf(options, io.env), io, async (node) => {
-    await node.listen(node.topics.log('+'), (topic, payload) => {
+    const listener: Listener = (topic, payload) => {
       const from = topic.slice(topic.lastIndexOf('/') + 1);
       return print(liveLine(from, payload), from, options, io);
-    });
+    };
+    await node.listen(node.topics.log('+'), listener, (messages) => tellMissed(messages, io));
     await node.ended;
   });
 }
@@ -63,21 +64,28 @@ async function followAll(options: LogsOptions, io: Io): Promise<void> {
 async function printLogs(task: string, options: LogsOptions, io: Io): Promise<void> {
   const { lines = LINES_DEFAULT, follow = false } = options;
   await withNode(addressOf(options, io.env), io, async (node) => {
-    // What comes live before the reply is part of it; what comes after is new, but for what was late.
     const listenedMs = performance.now();
+    const early: string[] = [];
     let late = lines === 0 ? new LateLines([], listenedMs) : undefined;
+    const live = (line: string) => print({ task_id: task, line }, undefined, options, io);
     if (follow) {
-      await node.listen(node.topics.log(task), async (_topic, payload) => {
-        if (late === undefined || late.has(payload.toString('utf8'), performance.now())) return;
-        await print(liveLine(task, payload), undefined, options, io);
-      });
+      const listener: Listener = async (_topic, payload) => {
+        const line = payload.toString('utf8');
+        if (late === undefined) early.push(line);
+        else if (!late.has(line, performance.now())) await live(line);
+      };
+      await node.listen(node.topics.log(task), listener, (messages) => tellMissed(messages, io));
     }
     if (lines > 0) {
       const accept = async (envelope: Envelope) => {
         const history = listOf(fieldsOf(envelope.data).lines).map(fieldsOf);
         const possible = lateOnes(history, performance.now() - listenedMs);
         for (const line of history) await print({ task_id: task, ...line }, line.worker_id, options, io);
-        late = new LateLines(possible, performance.now());
+        const past = history.map(({ line }) => textOf(line));
+        const known = node.keepsOrder ? early.length : knownOf(early, past, possible.length);
+        // More may come while these are written.
+        for (let next = known; next < early.length; next++) await live(early[next] ?? '');
+        late = new LateLines(known < early.length ? [] : possible, performance.now());
       };
       dataOf(await node.request(node.topics.cmd, { cmd: 'logs', task_id: task, lines }, { accept }));
     }

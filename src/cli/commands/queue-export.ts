@@ -1,10 +1,10 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { LIMITS } from '../../core/limits.js';
-import type { NodeClient } from '../client.js';
 import { entryLine } from '../entry-lines.js';
 import { EXIT, Failure } from '../failure.js';
 import { type Io, write, writeLine } from '../io.js';
+import type { NodeClient } from '../node-client.js';
 import { addressOf, type ClientOptions, dataOf, integer, taskId, withClientOptions, withNode } from '../options.js';
 import { payloadBytes } from '../payload.js';
 import { showProgress } from '../progress.js';

@@ -1,11 +1,11 @@
 import { open } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { LIMITS } from '../../core/limits.js';
-import type { NodeClient } from '../client.js';
 import { payloadOfLine } from '../entry-lines.js';
 import { asFailure, EXIT, Failure } from '../failure.js';
 import { type Io, writeLine } from '../io.js';
 import { linesOf } from '../lines.js';
+import type { NodeClient } from '../node-client.js';
 import { addressOf, type ClientOptions, dataOf, taskId, withClientOptions, withNode } from '../options.js';
 import { showProgress } from '../progress.js';
 import { PutWindow } from '../put-window.js';
@@ -91,9 +91,9 @@ function progressText({ entries, bytes, idleMs }: PutWindow): string {
 
 /** @throws Failure with exit code 2 for a line that is wrong, once all before it are in */
 async function putAll(node: NodeClient, file: string | undefined, window: PutWindow, io: Io): Promise<void> {
-  const packetBytesMax = await packetBytes(node);
+  const packetBytesMax = await node.packetBytesMax();
   const name = file ?? 'stdin';
-  const lineBytesMax = JSON_BYTES_PER_BYTE * packetBytesMax + OTHER_FIELDS_BYTES;
+  const lineBytesMax = JSON_BYTES_PER_BYTE * (packetBytesMax ?? LIMITS.httpLinesBytes) + OTHER_FIELDS_BYTES;
   const chunks = file === undefined ? io.stdin : chunksOf(file);
   try {
     for await (const { number, bytes } of linesOf(chunks, name, lineBytesMax, (chunk) => node.within(chunk))) {
@@ -108,9 +108,11 @@ async function putAll(node: NodeClient, file: string | undefined, window: PutWin
   await window.drain();
 }
 
-function checked(line: Buffer, place: string, packetBytesMax: number, window: PutWindow): Buffer {
+/** A packet that is larger than the node takes would cost us the connection; what is not told beforehand the node refuses. */
+function checked(line: Buffer, place: string, packetBytesMax: number | undefined, window: PutWindow): Buffer {
   try {
     const payload = payloadOfLine(line);
+    if (packetBytesMax === undefined) return payload;
     const roomBytes = packetBytesMax - window.overheadBytes;
     if (payload.length <= roomBytes) return payload;
     const expected = `at most ${roomBytes} bytes, as packets of this node have ${packetBytesMax} at most`;
@@ -119,12 +121,6 @@ function checked(line: Buffer, place: string, packetBytesMax: number, window: Pu
     const { exitCode, message } = asFailure(thrown);
     throw new Failure(exitCode, `${place}: ${message}`);
   }
-}
-
-/** A larger one would cost us the connection. */
-async function packetBytes(node: NodeClient): Promise<number> {
-  const info = fieldsOf(JSON.parse((await node.retained(node.topics.info)).toString('utf8')));
-  return numberOf(fieldsOf(info.limits).packet_bytes) ?? LIMITS.packetBytes;
 }
 
 async function* chunksOf(file: string): AsyncGenerator<Uint8Array> {

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import type { NodeClient } from '../client.js';
 import { type Io, writeLine } from '../io.js';
+import type { NodeClient } from '../node-client.js';
 import { addressOf, type ClientOptions, dataOf, printAnswer, taskId, withClientOptions, withNode } from '../options.js';
 import { entryStart, queueView } from '../queue-view.js';
 import { fieldsOf, listOf } from '../reply-data.js';

@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import type { NodeClient } from '../client.js';
 import { asFailure, EXIT, Failure } from '../failure.js';
 import { type Io, writeLine } from '../io.js';
+import type { NodeClient } from '../node-client.js';
 import { addressOf, type ClientOptions, dataOf, withNode } from '../options.js';
 import { type Fields, fieldsOf, listOf, textOf } from '../reply-data.js';
 import { jsonLine } from '../text.js';

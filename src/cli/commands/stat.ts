@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import type { NodeClient } from '../client.js';
 import { type Io, writeLine } from '../io.js';
+import type { NodeClient } from '../node-client.js';
 import { nodeView } from '../node-view.js';
 import {
   addressOf,

@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
-import type { Envelope, NodeClient } from '../client.js';
 import { type Io, writeLine } from '../io.js';
+import type { Envelope, NodeClient } from '../node-client.js';
 import {
   addressOf,
   type ClientOptions,

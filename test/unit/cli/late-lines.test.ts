@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { LateLines, lateOnes } from '../../../src/cli/commands/late-lines.js';
+import { knownOf, LateLines, lateOnes } from '../../../src/cli/commands/late-lines.js';
 
 function known(history: readonly string[], live: readonly string[]): boolean[] {
   const late = new LateLines(history, 0);
@@ -32,5 +32,23 @@ describe('late lines', () => {
     expect(lateOnes(history, 50)).toEqual(['at 149', 'at 150', 'at 200']);
     expect(lateOnes(history, 49)).toEqual(['at 150', 'at 200']);
     expect(lateOnes([], 50)).toEqual([]);
+  });
+});
+
+describe('lines that came before a history on a way of their own', () => {
+  const history = ['a', 'b', 'c', 'd'];
+
+  test.each([
+    ['none came', [], 4, 0],
+    ['all are in it', ['c', 'd'], 4, 2],
+    ['all are in it, and its last one comes late', ['b', 'c'], 4, 2],
+    ['they begin before it', ['y', 'z', 'a', 'b', 'c', 'd'], 4, 6],
+    ['some are newer', ['c', 'd', 'e', 'f'], 4, 2],
+    ['some are older, some newer', ['z', 'a', 'b', 'c', 'd', 'e'], 4, 5],
+    ['all are newer', ['e', 'f'], 4, 0],
+    ['a newer one looks like an old one', ['b'], 2, 0],
+    ['none of the history can have come', ['d'], 0, 0],
+  ])('%s', (_name, early, recent, expected) => {
+    expect(knownOf(early, history, recent)).toBe(expected);
   });
 });

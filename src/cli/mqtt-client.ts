@@ -1,42 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { MqttClient } from 'mqtt';
-import { shownUrl } from '../core/address.js';
 import { withoutDelay } from '../core/shape.js';
 import { Topics } from '../core/topics.js';
+import { readEnvelope } from './envelope.js';
 import { asFailure, EXIT, Failure, interruption } from './failure.js';
-
-/** Where the node is and who we are. */
-export interface NodeAddress {
-  readonly url: string;
-  readonly username: string | undefined;
-  readonly password: string | undefined;
-  readonly prefix: string;
-  readonly timeoutMs: number;
-}
-
-/** What the node answers (docs/protocol.md, replies). */
-export interface Envelope {
-  readonly status: 'ok' | 'error';
-  readonly data?: unknown;
-  readonly error?: string;
-  readonly code?: string;
-  readonly transaction?: unknown;
-}
-
-export interface RequestOptions {
-  /** Longest wait for the reply, and for each further one. */
-  readonly timeoutMs?: number;
-  /** What it means when that is over. Default: exit code 3. */
-  readonly late?: () => Failure;
-  /** Runs before a reply that is no error is acknowledged: a fetch settles its entries only once they are written out. */
-  readonly accept?: (envelope: Envelope) => Promise<void>;
-  /** Whether a further reply follows this one. Nothing follows an error. */
-  readonly continues?: (envelope: Envelope) => boolean;
-}
-
-/** Takes one message; its acknowledgement waits for the promise. */
-export type Listener = (topic: string, payload: Buffer, retained: boolean) => Promise<void>;
+import { Lifetime } from './lifetime.js';
+import type { Envelope, Listener, NodeAddress, NodeClient, RequestOptions } from './node-client.js';
+import { fieldsOf, numberOf } from './reply-data.js';
+import { cannotConnect, lost, noAnswer, socketReason, WRONG_PASSWORD } from './unreachable.js';
 
 interface Pending {
   /** Takes a reply; gives what is to happen once it is acknowledged. */
@@ -46,36 +18,32 @@ interface Pending {
 
 type Reject = (failure: Failure) => void;
 
-/** One connection of the command line to a node. Not resumed: when it is lost, the command ends. */
-export class NodeClient {
+/** The command line as a client of MQTT 3.1.1. */
+class MqttNodeClient implements NodeClient {
   readonly topics: Topics;
-  /** Rejects when the connection is lost or the user interrupts. */
-  readonly ended: Promise<never>;
+  readonly keepsOrder = true;
   readonly #address: NodeAddress;
   readonly #client: MqttClient;
   readonly #replyTo: string;
   readonly #pending = new Map<string, Pending>();
-  /** Ends of what lasts no longer than the connection. */
-  readonly #rejections = new Set<Reject>();
+  readonly #lifetime = new Lifetime();
   /** Those of puts that are not acknowledged yet. */
   readonly #puts = new Set<Reject>();
   #listener: Listener | undefined;
-  #failure: Failure | undefined;
-  #reject: (failure: Failure) => void = nothing;
 
   constructor(client: MqttClient, address: NodeAddress) {
     this.topics = new Topics(address.prefix);
     this.#client = client;
     this.#address = address;
     this.#replyTo = `${this.topics.reply}/${randomId()}`;
-    this.ended = new Promise((_, reject) => {
-      this.#reject = reject;
-    });
+  }
+
+  get ended(): Promise<never> {
+    return this.#lifetime.ended;
   }
 
   /** Begins to listen for replies. */
   async start(interrupted: AbortSignal): Promise<void> {
-    this.ended.catch(nothing);
     this.#client.handleMessage = ({ topic, payload, retain }, done) => {
       this.#take(topic, Buffer.from(payload), retain).then(
         (acknowledged) => {
@@ -92,40 +60,36 @@ export class NodeClient {
     await this.#subscribe([this.topics.reply, this.#replyTo], 1);
   }
 
-  /** Sends a JSON request and gives the envelope of its answer; of several replies the last one.
-   *  @throws Failure with exit code 1 for an error reply, 3 for none in time */
   request(topic: string, body: object, options: RequestOptions = {}): Promise<Envelope> {
     const transaction = randomId();
     const payload = JSON.stringify({ ...body, transaction, reply_to: this.#replyTo });
     return this.#send(topic, payload, transaction, options);
   }
 
-  /** Sends bytes as they are; the answer is the next one that names no transaction. */
+  /** The answer is the next one that names no transaction. */
   requestRaw(topic: string, payload: Buffer, options: RequestOptions = {}): Promise<Envelope> {
     return this.#send(topic, payload, '', options);
   }
 
-  /** Gives every message that matches to the listener. One per connection. */
   async listen(filter: string, listener: Listener): Promise<void> {
     this.#listener = listener;
     await this.#subscribe([filter], 0);
   }
 
-  /** What is retained on a topic. Takes the place of a listener.
+  /** `m/info` is retained. Takes the place of a listener.
    *  @throws Failure with exit code 3 when nothing comes in time */
-  async retained(topic: string): Promise<Buffer> {
+  async packetBytesMax(): Promise<number | undefined> {
     const { timeoutMs } = this.#address;
     let timer: NodeJS.Timeout | undefined;
     const message = new Promise<Buffer>((resolve, reject) => {
-      timer = setTimeout(() => reject(noAnswer(this.#address, topic, timeoutMs)), timeoutMs);
-      this.listen(topic, async (_topic, payload) => resolve(payload)).catch(reject);
+      timer = setTimeout(() => reject(this.#noAnswer(this.topics.info, timeoutMs)), timeoutMs);
+      this.listen(this.topics.info, async (_topic, payload) => resolve(payload)).catch(reject);
     });
-    return this.within(message).finally(() => clearTimeout(timer));
+    const info = await this.within(message).finally(() => clearTimeout(timer));
+    return numberOf(fieldsOf(fieldsOf(JSON.parse(info.toString('utf8'))).limits).packet_bytes);
   }
 
-  /** Publishes at QoS 1 and waits for the acknowledgement, however long that takes: a put may wait for room.
-   *  @throws Failure with exit code 1 when the node refuses it; whether others on their way are refused as well is not
-   *  told, so all of them fail */
+  /** Publishes at QoS 1. Whether others on their way are refused as well as one is not told, so all of them fail. */
   put(topic: string, payload: Buffer): Promise<void> {
     let reject: Reject = nothing;
     const acknowledged = new Promise<void>((resolve, refuse) => {
@@ -136,23 +100,12 @@ export class NodeClient {
     return this.within(acknowledged).finally(() => this.#puts.delete(reject));
   }
 
-  /** The same promise, but no longer than the connection lasts. Without `Promise.race`: each race would stay tied to
-   *  `ended`, with what it gave.
-   *  @throws Failure as `ended` */
   within<T>(work: Promise<T>): Promise<T> {
-    let end: Reject = nothing;
-    const bounded = new Promise<T>((resolve, reject) => {
-      end = reject;
-      if (this.#failure) reject(this.#failure);
-      work.then(resolve, reject);
-    });
-    this.#rejections.add(end);
-    return bounded.finally(() => this.#rejections.delete(end));
+    return this.#lifetime.within(work);
   }
 
-  /** Says goodbye; idempotent. */
   async close(): Promise<void> {
-    this.#failure ??= lost(this.#address);
+    this.#lifetime.close(lost(this.#address));
     if (this.#client.connected && this.#pending.size === 0) {
       await Promise.race([this.#client.endAsync(), pause(GOODBYE_MS, undefined, { ref: false })]);
     }
@@ -161,11 +114,11 @@ export class NodeClient {
   }
 
   async #send(topic: string, payload: string | Buffer, key: string, options: RequestOptions): Promise<Envelope> {
-    if (this.#failure) throw this.#failure;
+    if (this.#lifetime.failure) throw this.#lifetime.failure;
     const timeoutMs = options.timeoutMs ?? this.#address.timeoutMs;
     let timer: NodeJS.Timeout | undefined;
     const answer = new Promise<Envelope>((resolve, reject) => {
-      const expire = () => reject(options.late?.() ?? noAnswer(this.#address, topic, timeoutMs));
+      const expire = () => reject(options.late?.() ?? this.#noAnswer(topic, timeoutMs));
       const accept = async (envelope: Envelope) => {
         clearTimeout(timer);
         if (envelope.status === 'ok') await options.accept?.(envelope);
@@ -187,7 +140,8 @@ export class NodeClient {
 
   async #take(topic: string, payload: Buffer, retained: boolean): Promise<() => void> {
     if (this.topics.isReply(topic)) {
-      const envelope = envelopeOf(payload);
+      const read = readEnvelope(payload);
+      const envelope: Envelope = typeof read === 'string' ? { status: 'error', error: read } : read;
       if (this.#refusesPuts(envelope)) return nothing;
       return (await this.#pendingFor(envelope)?.accept(envelope)) ?? nothing;
     }
@@ -212,27 +166,29 @@ export class NodeClient {
   async #subscribe(filters: string[], qos: 0 | 1): Promise<void> {
     const refused = new Failure(EXIT.refused, `expected to be allowed to subscribe to ${filters[0]}, got a refusal`);
     const granted = this.#client.subscribeAsync(filters, { qos }).catch(() => {
-      throw this.#failure ?? refused;
+      throw this.#lifetime.failure ?? refused;
     });
     await Promise.race([granted, this.ended]);
   }
 
+  #noAnswer(topic: string, timeoutMs: number): Failure {
+    const advice = this.#address.prefix ? '' : ' (a node with a topic prefix needs --prefix)';
+    return noAnswer(this.#address, topic, timeoutMs, advice);
+  }
+
   #fail(failure: Failure): void {
-    if (this.#failure) return;
-    this.#failure = failure;
+    if (this.#lifetime.failure) return;
     for (const { reject } of this.#pending.values()) reject(failure);
-    for (const reject of this.#rejections) reject(failure);
-    this.#reject(failure);
+    this.#lifetime.fail(failure);
   }
 }
 
 const GOODBYE_MS = 500;
 const KEEPALIVE_S = 30;
 
-/** Connects to a node.
- *  @throws Failure with exit code 2 for a URL that is none, 3 when nobody is there or the node refuses us */
-export async function connectNode(address: NodeAddress, interrupted: AbortSignal): Promise<NodeClient> {
-  const url = checkedUrl(address.url);
+/** Connects to the broker of a node.
+ *  @throws Failure with exit code 3 when nobody is there or the node refuses us */
+export async function connectMqtt(url: URL, address: NodeAddress, interrupted: AbortSignal): Promise<NodeClient> {
   const { connect } = await import('mqtt');
   const mqtt = connect(url.href, {
     protocolVersion: 4,
@@ -243,7 +199,7 @@ export async function connectNode(address: NodeAddress, interrupted: AbortSignal
     ...(address.username === undefined ? {} : { username: address.username }),
     ...(address.password === undefined ? {} : { password: address.password }),
   });
-  const client = new NodeClient(mqtt, address);
+  const client = new MqttNodeClient(mqtt, address);
   try {
     await connected(mqtt, address, interrupted);
     withoutDelay(mqtt.stream);
@@ -257,8 +213,7 @@ export async function connectNode(address: NodeAddress, interrupted: AbortSignal
 
 function connected(mqtt: MqttClient, address: NodeAddress, interrupted: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
-    const refuse = (why: string) =>
-      reject(new Failure(EXIT.unreachable, `cannot connect to ${shownUrl(address.url)}: ${why}`));
+    const refuse = (why: string) => reject(cannotConnect(address, why));
     mqtt.once('connect', () => resolve());
     mqtt.on('error', (error) => refuse(reasonOf(error)));
     mqtt.once('close', () => refuse('the connection was closed'));
@@ -268,57 +223,9 @@ function connected(mqtt: MqttClient, address: NodeAddress, interrupted: AbortSig
 
 /** CONNACK return codes [MQTT-3.2.2-3] and socket errors, in words. */
 function reasonOf(error: Error & { code?: unknown }): string {
-  if (error.code === 4) return 'the node does not accept this user name and password';
+  if (error.code === 4) return WRONG_PASSWORD;
   if (error.code === 5) return 'the node does not allow this connection';
-  if (error.code === 'ECONNREFUSED') return 'nobody listens there (ECONNREFUSED); is the node running?';
-  if (error.code === 'ENOTFOUND') return 'the host name is not known (ENOTFOUND)';
-  return error.message || String(error.code);
-}
-
-function lost(address: NodeAddress): Failure {
-  return new Failure(EXIT.unreachable, `the connection to ${shownUrl(address.url)} was lost`);
-}
-
-function noAnswer(address: NodeAddress, topic: string, timeoutMs: number): Failure {
-  const advice = address.prefix ? '' : ' (a node with a topic prefix needs --prefix)';
-  return new Failure(
-    EXIT.unreachable,
-    `${shownUrl(address.url)} did not answer on ${topic} within ${timeoutMs} ms${advice}`,
-  );
-}
-
-function checkedUrl(text: string): URL {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url === undefined || !['mqtt:', 'mqtts:', 'ws:', 'wss:'].includes(url.protocol) || !url.hostname) {
-    throw new Failure(
-      EXIT.usage,
-      `--url: expected mqtt://, mqtts://, ws:// or wss:// and a host, got ${shownUrl(text)}`,
-    );
-  }
-  if (url.protocol.startsWith('ws') && url.pathname === '/') url.pathname = '/mqtt';
-  return url;
-}
-
-function envelopeOf(payload: Buffer): Envelope {
-  try {
-    const value: unknown = JSON.parse(payload.toString('utf8'));
-    if (typeof value === 'object' && value !== null && 'status' in value) {
-      const { status, data, error, code, transaction } = { ...value } as Partial<Record<keyof Envelope, unknown>>;
-      return {
-        status: status === 'ok' ? 'ok' : 'error',
-        data,
-        ...(typeof error === 'string' ? { error } : {}),
-        ...(typeof code === 'string' ? { code } : {}),
-        ...(transaction === undefined ? {} : { transaction }),
-      };
-    }
-  } catch (error) {
-    return {
-      status: 'error',
-      error: `expected a reply in JSON, got none (${error instanceof Error ? error.message : ''})`,
-    };
-  }
-  return { status: 'error', error: 'expected a reply with a status, got none' };
+  return socketReason(error);
 }
 
 function nothing(): void {
