@@ -35,7 +35,7 @@ export function publishFrame(topic, payload, qos, packetId = 0) {
   return frame(0x30 | (qos << 1), field(topic), qos > 0 ? uint16(packetId) : Buffer.alloc(0), payload);
 }
 
-function connectFrame(clientId, { keepaliveS = 0, clean = true, username, password }) {
+export function connectFrame(clientId, { keepaliveS = 0, clean = true, username, password }) {
   const flags = (clean ? 0x02 : 0) | (username === undefined ? 0 : 0x80) | (password === undefined ? 0 : 0x40);
   const credentials = [username, password].filter((text) => text !== undefined).map(field);
   return frame(0x10, field('MQTT'), Buffer.from([4, flags]), uint16(keepaliveS), field(clientId), ...credentials);

@@ -4,7 +4,7 @@ import { ERROR_TABLE, mismatch, SuperNodeError } from '../core/errors.js';
 import { type TaskId, taskIdOf } from '../core/topics.js';
 import type { Reply, RequestKind } from '../router/request.js';
 import type { Party } from './access.js';
-import { type BodyOptions, readBody } from './bodies.js';
+import { type BodyOptions, readBody, receiveBody } from './bodies.js';
 import { countError, headersOf } from './error-replies.js';
 import { type AnswerBudget, type Asked, Exchange } from './exchange.js';
 import { bodyType, JSON_TYPE } from './media-types.js';
@@ -23,7 +23,8 @@ export interface Route {
   readonly method: 'GET' | 'POST';
   readonly path: string;
   readonly schema: FastifySchema;
-  handle(request: FastifyRequest, reply: FastifyReply): unknown;
+  /** @param count Takes the status of what went well, on a hot route without a socket; others need not call it */
+  handle(request: FastifyRequest, reply: FastifyReply, count: Count): unknown;
   /** What every entry passes: without the headers for pages, which its answers are not. */
   readonly isHot?: boolean;
   /** Of a GET alone. */
@@ -49,6 +50,11 @@ export interface Scopes {
 export type Answer = Pick<Reply, 'code' | 'json'>;
 
 const METHODS: readonly HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE'];
+
+const LONG_CHARS = 4_096;
+
+/** Counts an answer with this status. */
+export type Count = (status: number) => void;
 
 /** What all routes of a listener use. */
 export class Api {
@@ -91,11 +97,7 @@ export class Api {
       url: path,
       schema,
       // Counted here and not by a hook, which would cost each request its listeners; errors are by who answers them.
-      handler: async (request, reply) => {
-        const sent = await handle(request, reply);
-        if (reply.statusCode < 400) count(reply.statusCode);
-        return sent;
-      },
+      handler: isHot && !socket ? (request, reply) => handle(request, reply, count) : counted(handle, count),
       ...(socket ? upgrade(socket) : {}),
     });
   }
@@ -132,6 +134,11 @@ export class Api {
     return readBody(request.raw, this.#packetOptions);
   }
 
+  /** The same, as `receiveBody` does it. */
+  receive(request: FastifyRequest, done: (body: Buffer) => void, failed: (error: unknown) => void): void {
+    receiveBody(request.raw, this.#packetOptions, done, failed);
+  }
+
   /** The body of a JSON request. Other types a web page of somebody else can send without being asked first (CORS).
    *  @throws SuperNodeError SN_ERR_MEDIA_TYPE, and as `readBody` */
   async json(request: FastifyRequest): Promise<Buffer> {
@@ -162,7 +169,8 @@ export class Api {
       countError(reply, answer.code, this.ports.figures);
       reply.code(status).headers(headersOf(status));
     }
-    return this.send(reply, JSON_TYPE, `${text}\n`);
+    // A long one is encoded once, not measured first and encoded after.
+    return this.send(reply, JSON_TYPE, text.length < LONG_CHARS ? `${text}\n` : Buffer.from(`${text}\n`));
   }
 
   /** Answers with this body, counted until it is read.
@@ -172,6 +180,14 @@ export class Api {
     this.ports.figures.bytesSent += body.length;
     return reply.type(type).send(body);
   }
+}
+
+function counted(handle: Route['handle'], count: Count) {
+  return async (request: FastifyRequest, reply: FastifyReply) => {
+    const sent = await handle(request, reply, () => undefined);
+    if (reply.statusCode < 400) count(reply.statusCode);
+    return sent;
+  };
 }
 
 function upgrade({ admit, open }: SocketRoute) {

@@ -41,38 +41,52 @@ export interface BodyOptions {
   received(bytes: number): void;
 }
 
-/** The whole body of a request. By events: most puts are one small chunk, for which an iterator costs more than all else.
+/** The whole body of a request.
  *  @throws SuperNodeError SN_ERR_TOO_LARGE, SN_ERR_LIMIT, SN_ERR_MEDIA_TYPE: encoded in a way that is not known;
  *  SN_ERR_HTTP: not encoded as it says, or it broke off */
 export function readBody(request: IncomingMessage, options: BodyOptions): Promise<Buffer> {
-  if (!hasBody(request)) return Promise.resolve(EMPTY);
-  return new Promise((resolve, reject) => {
-    const { bytesMax } = options;
-    const length = request.headers['content-length'];
-    // Before a byte of it is read.
-    if (length !== undefined && Number(length) > bytesMax) throw tooLarge('body', bytesMax);
-    const gathered = new Gathered(options);
-    if (encodingOf(request) === 'gzip') {
-      unzip(request, gathered).then(resolve, reject);
-      return;
-    }
-    const take = (chunk: Buffer) => {
-      try {
-        options.received(chunk.length);
-        gathered.add(chunk);
-      } catch (error) {
-        request.off('data', take);
-        gathered.release();
-        reject(error);
-      }
-    };
-    request.on('data', take);
-    request.once('end', () => resolve(gathered.take()));
-    request.once('close', () => {
-      if (request.complete) return;
+  return new Promise((resolve, reject) => receiveBody(request, options, resolve, reject));
+}
+
+/** The same without a promise, and by events: most puts are one small chunk, for which those cost more than all else. One
+ *  of `done` and `failed` is called once, or it throws, as `readBody` rejects. */
+export function receiveBody(
+  request: IncomingMessage,
+  options: BodyOptions,
+  done: (body: Buffer) => void,
+  failed: (error: unknown) => void,
+): void {
+  if (!hasBody(request)) {
+    done(EMPTY);
+    return;
+  }
+  const { bytesMax } = options;
+  const length = request.headers['content-length'];
+  // Before a byte of it is read.
+  if (length !== undefined && Number(length) > bytesMax) throw tooLarge('body', bytesMax);
+  const gathered = new Gathered(options);
+  if (encodingOf(request) === 'gzip') {
+    unzip(request, gathered).then(done, failed);
+    return;
+  }
+  const take = (chunk: Buffer) => {
+    try {
+      options.received(chunk.length);
+      gathered.add(chunk);
+    } catch (error) {
+      request.off('data', take);
+      request.off('end', end);
       gathered.release();
-      reject(brokenOff());
-    });
+      failed(error);
+    }
+  };
+  const end = () => done(gathered.take());
+  request.on('data', take);
+  request.once('end', end);
+  request.once('close', () => {
+    if (request.complete) return;
+    gathered.release();
+    failed(brokenOff());
   });
 }
 

@@ -28,8 +28,12 @@ export class Exchange {
 
   constructor(response: ServerResponse, party: Party) {
     this.#party = party;
+    const { socket } = response.req;
+    let arrived = false;
+    response.once('finish', () => {
+      arrived = !isBroken(socket);
+    });
     whenOver(response, () => {
-      const arrived = response.writableFinished;
       this.#isOver = true;
       if (!arrived) this.#abort?.abort();
       this.#delivered?.(arrived);
@@ -79,6 +83,11 @@ export class Exchange {
     this.#delivered?.(false);
     this.#delivered = undefined;
   }
+}
+
+/** Node calls written, too, what a connection dropped as it broke off. */
+export function isBroken(socket: Socket): boolean {
+  return socket.destroyed || socket.errored !== null;
 }
 
 /** Calls once the response is written or broke off. Of one that waits behind others of its connection (pipelining) Node

@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { asSuperNodeError, mismatch } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
 import type { TaskId } from '../core/topics.js';
-import { type Api, taskOf } from './api.js';
+import { type Api, type Count, taskOf } from './api.js';
 import { linesOf } from './bodies.js';
 import { refuse } from './error-replies.js';
 import { bodyType, JSON_TYPE, LINES_TYPE } from './media-types.js';
@@ -18,7 +18,7 @@ export function putRoutes(api: Api): void {
     path: '/w/ch/:task',
     schema: ROUTE_DOCS.put,
     isHot: true,
-    handle: (request, reply) => put(api, request, reply, ownTask(request, taskOf(request))),
+    handle: (request, reply, count) => put(api, request, reply, ownTask(request, taskOf(request)), count),
   });
   api.socketRoute('/w/ch/:task', {
     admit: (request) => workers.admit(taskOf(request), request.party),
@@ -33,22 +33,38 @@ export function putRoutes(api: Api): void {
     path: '/w/ch',
     schema: ROUTE_DOCS.putBare,
     isHot: true,
-    handle: (request, reply) => put(api, request, reply, ownTask(request, undefined)),
+    handle: (request, reply, count) => put(api, request, reply, ownTask(request, undefined), count),
   });
 }
 
-function put(api: Api, request: FastifyRequest, reply: FastifyReply, taskId: TaskId) {
-  return bodyType(request) === LINES_TYPE ? putLines(api, request, reply, taskId) : putOne(api, request, reply, taskId);
+function put(api: Api, request: FastifyRequest, reply: FastifyReply, taskId: TaskId, count: Count) {
+  if (bodyType(request) === LINES_TYPE) return putLines(api, request, reply, taskId, count);
+  return putOne(api, request, reply, taskId, count);
 }
 
-async function putOne(api: Api, request: FastifyRequest, reply: FastifyReply, taskId: TaskId) {
-  const body = await api.body(request);
-  await api.puts.put(taskId, body, request.party.worker?.instance);
-  return reply.type(JSON_TYPE).send(ONE);
+/** Without a promise where none is needed: this is what every entry passes. */
+function putOne(api: Api, request: FastifyRequest, reply: FastifyReply, taskId: TaskId, count: Count): void {
+  const failed = (error: unknown) => void reply.send(error);
+  const taken = () => {
+    count(200);
+    reply.type(JSON_TYPE).send(ONE);
+  };
+  const received = (body: Buffer) => {
+    let flushed: undefined | Promise<void>;
+    try {
+      flushed = api.puts.put(taskId, body, request.party.worker?.instance);
+    } catch (error) {
+      failed(error);
+      return;
+    }
+    if (flushed === undefined) taken();
+    else flushed.then(taken, failed);
+  };
+  api.receive(request, received, failed);
 }
 
 /** Whoever hears of an error hears how many were taken before it. */
-async function putLines(api: Api, request: FastifyRequest, reply: FastifyReply, taskId: TaskId) {
+async function putLines(api: Api, request: FastifyRequest, reply: FastifyReply, taskId: TaskId, count: Count) {
   const { ports, puts } = api;
   const instance = request.party.worker?.instance;
   let entries = 0;
@@ -73,6 +89,7 @@ async function putLines(api: Api, request: FastifyRequest, reply: FastifyReply, 
     refuse(reply, error, ports.figures, { data });
     return reply;
   }
+  count(200);
   return api.send(reply, JSON_TYPE, `{"status":"ok","data":{"entries":${entries}}}\n`);
 }
 

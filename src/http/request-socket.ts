@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events';
+import type { Socket } from 'node:net';
 import type { FastifyRequest } from 'fastify';
 import type { WebSocket } from 'ws';
 import { SuperNodeError } from '../core/errors.js';
@@ -7,6 +8,7 @@ import type { TaskId } from '../core/topics.js';
 import type { Reply, Request, RequestKind } from '../router/request.js';
 import type { Party } from './access.js';
 import type { Api, SocketRoute } from './api.js';
+import { isBroken } from './exchange.js';
 import type { HttpPorts } from './ports.js';
 import { SocketPulse } from './socket-pulse.js';
 import { SocketWriter } from './socket-writer.js';
@@ -14,6 +16,14 @@ import { SocketWriter } from './socket-writer.js';
 const SILENCE_MS = LIMITS.keepaliveTolerance * LIMITS.workerKeepaliveS * 1_000;
 
 export type RequestSocketPorts = Pick<HttpPorts, 'clock' | 'handler' | 'figures' | 'limits'>;
+
+export interface RequestSocketOptions {
+  readonly party: Party;
+  readonly kind: RequestKind;
+  readonly taskId: TaskId | undefined;
+  /** That carries the WebSocket. */
+  readonly connection: Socket;
+}
 
 /** A WebSocket on the path of a request: each message is one, each answer comes back as a text message when it is ready.
  *  Answers are told apart by their `transaction`. */
@@ -24,22 +34,18 @@ export class RequestSocket {
   readonly #party: Party;
   readonly #kind: RequestKind;
   readonly #taskId: TaskId | undefined;
+  readonly #connection: Socket;
   readonly #abort = new AbortController();
   #pending = 0;
 
-  constructor(
-    ports: RequestSocketPorts,
-    socket: WebSocket,
-    party: Party,
-    kind: RequestKind,
-    taskId: TaskId | undefined,
-  ) {
+  constructor(ports: RequestSocketPorts, socket: WebSocket, { party, kind, taskId, connection }: RequestSocketOptions) {
     this.#ports = ports;
     this.#socket = socket;
     this.#writer = new SocketWriter(socket, ports.clock, ports.figures);
     this.#party = party;
     this.#kind = kind;
     this.#taskId = taskId;
+    this.#connection = connection;
     // Each waiting request listens; their number is bounded where they are taken.
     setMaxListeners(0, this.#abort.signal);
   }
@@ -111,7 +117,9 @@ export class RequestSocket {
 
   #writeNow(reply: Reply): void {
     const text = reply.json();
-    this.#writer.send(text ?? TOO_DEEP, (arrived) => reply.delivered(arrived && text !== undefined));
+    this.#writer.send(text ?? TOO_DEEP, (arrived) => {
+      reply.delivered(arrived && text !== undefined && !isBroken(this.#connection));
+    });
   }
 }
 
@@ -126,7 +134,8 @@ export function asks(
     admit: taskOf,
     open: (socket, request) => {
       sockets.add(socket, 'json');
-      new RequestSocket(ports, socket, request.party, kind, taskOf(request)).start();
+      const { party, raw } = request;
+      new RequestSocket(ports, socket, { party, kind, taskId: taskOf(request), connection: raw.socket }).start();
     },
   };
 }
