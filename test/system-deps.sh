@@ -17,6 +17,9 @@ look() {
   if ! command -v ps >/dev/null || ! command -v pgrep >/dev/null; then
     missing+=(procps)
   fi
+  if ! command -v curl >/dev/null; then
+    missing+=(curl)
+  fi
   if ! command -v chromium >/dev/null; then
     missing+=(chromium)
   fi

@@ -190,7 +190,7 @@ export async function* linesOf(request: IncomingMessage, options: LineOptions): 
   }
 }
 
-export function tooLarge(what: string, bytesMax: number): SuperNodeError {
+function tooLarge(what: string, bytesMax: number): SuperNodeError {
   return new SuperNodeError('SN_ERR_TOO_LARGE', `${what}: expected at most ${bytesMax} bytes, got more`);
 }
 

@@ -92,7 +92,7 @@ export function isBroken(socket: Socket): boolean {
 
 /** Calls once the response is written or broke off. Of one that waits behind others of its connection (pipelining) Node
  *  does not tell that the connection ended. */
-export function whenOver(response: ServerResponse, over: () => void): void {
+function whenOver(response: ServerResponse, over: () => void): void {
   if (response.socket !== null) {
     response.once('close', over);
     return;

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { LINES_TYPE } from './media-types.js';
 
@@ -38,8 +37,16 @@ export class ReplyLines {
   }
 
   /** Never rejects: a client that is gone reads no more. */
-  async #drained(): Promise<void> {
-    const gone = once(this.#response, 'close');
-    await Promise.race([once(this.#response, 'drain'), gone]);
+  #drained(): Promise<void> {
+    const response = this.#response;
+    return new Promise((resolve) => {
+      const done = () => {
+        response.off('drain', done);
+        response.off('close', done);
+        resolve();
+      };
+      response.once('drain', done);
+      response.once('close', done);
+    });
   }
 }

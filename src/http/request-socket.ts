@@ -15,9 +15,9 @@ import { SocketWriter } from './socket-writer.js';
 
 const SILENCE_MS = LIMITS.keepaliveTolerance * LIMITS.workerKeepaliveS * 1_000;
 
-export type RequestSocketPorts = Pick<HttpPorts, 'clock' | 'handler' | 'figures' | 'limits'>;
+type RequestSocketPorts = Pick<HttpPorts, 'clock' | 'handler' | 'figures' | 'limits'>;
 
-export interface RequestSocketOptions {
+interface RequestSocketOptions {
   readonly party: Party;
   readonly kind: RequestKind;
   readonly taskId: TaskId | undefined;
@@ -27,7 +27,7 @@ export interface RequestSocketOptions {
 
 /** A WebSocket on the path of a request: each message is one, each answer comes back as a text message when it is ready.
  *  Answers are told apart by their `transaction`. */
-export class RequestSocket {
+class RequestSocket {
   readonly #ports: RequestSocketPorts;
   readonly #socket: WebSocket;
   readonly #writer: SocketWriter;

@@ -64,7 +64,7 @@ export async function createHttpServer(ports: HttpPorts, names: ListenerNames): 
 }
 
 /** All routes of a listener. */
-export async function buildApp(ports: HttpPorts, names: ListenerNames): Promise<{ app: FastifyInstance; api: Api }> {
+async function buildApp(ports: HttpPorts, names: ListenerNames): Promise<{ app: FastifyInstance; api: Api }> {
   const access = new Access(names, ports.identify);
   const pipelines = new Pipelines();
   const app = fastify({

@@ -17,7 +17,7 @@ const OPEN_OBJECT = 123;
 const GOODBYE = new Set([1000, 1001, 1005]);
 
 /** Calls as messages of text: the lines of programs that know no MQTT. */
-export interface CallLines {
+interface CallLines {
   answerIn(line: Uint8Array): Omit<WorkerAnswer, 'taskId'> | undefined;
   call(callId: string, payload: Uint8Array): string;
   cancel(callId: string): string;

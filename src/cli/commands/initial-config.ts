@@ -11,7 +11,7 @@ data_dir: ./data
 # Without users the node listens on loopback only: whoever connects may start what stands below \`workers\`.
 listeners:
   - { type: mqtt, host: 127.0.0.1, port: 1883 }
-  - { type: http, host: 127.0.0.1, port: 8080 }   # MQTT over WebSocket at /mqtt
+  - { type: http, host: 127.0.0.1, port: 8080 }   # REST, documents at /docs, MQTT over WebSocket at /mqtt
 
 # Templates: what may be started, by name. Nothing here runs by itself. Try: super-node start clock -w clock
 workers:
