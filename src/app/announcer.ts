@@ -27,6 +27,8 @@ export class Announcer {
   /** Why nothing can be put into the queue of a task; undefined: it can. */
   readonly storageError: (taskId: TaskId) => string | undefined;
   readonly #lastState = new Map<TaskId, string>();
+  /** What `info` told last; empty before the node has started. */
+  lastInfo: Readonly<Record<string, unknown>> = {};
   /** How many events of each type there were, told or not. */
   readonly counts = new Map<string, number>();
   /** How many restarts, by cause; of tasks that are gone as well. */
@@ -53,6 +55,7 @@ export class Announcer {
   }
 
   info(info: Record<string, unknown>): void {
+    this.lastInfo = info;
     this.#publish({ topic: this.#topics.info, payload: JSON.stringify(info), qos: 1, retain: true });
   }
 

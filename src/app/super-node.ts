@@ -341,6 +341,7 @@ export class SuperNode {
       mqtt: this.handle,
       metrics: () => this.#observation.scrape(),
       readiness: () => this.#observation.readiness(),
+      info: () => this.#announcer.lastInfo,
     });
   }
 

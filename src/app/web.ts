@@ -34,6 +34,7 @@ export interface WebParts {
   mqtt(stream: Duplex, request: IncomingMessage): void;
   metrics: HttpPorts['metrics'];
   readiness(): Readiness;
+  info: HttpPorts['info'];
 }
 
 /** What a node has to do with HTTP, whichever listeners there are: none is needed. */

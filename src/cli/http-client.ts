@@ -1,12 +1,12 @@
 import { Topics } from '../core/topics.js';
 import { Deadline } from './deadline.js';
-import { EXIT, Failure, interruption } from './failure.js';
+import { type Failure, interruption } from './failure.js';
 import { type HttpAnswer, HttpPeer, type Question } from './http-peer.js';
 import { HttpPuts } from './http-puts.js';
 import { HttpStreams } from './http-streams.js';
 import { Lifetime } from './lifetime.js';
 import type { Envelope, Listener, Missed, NodeAddress, NodeClient, RequestOptions } from './node-client.js';
-import { fieldsOf, listOf } from './reply-data.js';
+import { fieldsOf } from './reply-data.js';
 import { lost, noAnswer } from './unreachable.js';
 
 /** Of a node; a URL that names no port means it. */
@@ -65,14 +65,8 @@ class HttpNodeClient implements NodeClient {
   }
 
   async listen(filter: string, listener: Listener, missed?: Missed): Promise<void> {
-    const heard = { listener, missed };
-    if (!filter.endsWith('/+')) return this.#streams.open(filter, heard);
-    // There is no path for all tasks, so each is listened to.
-    await this.#streams.openAll(
-      (task) => `${filter.slice(0, -1)}${task}`,
-      () => this.#tasks(),
-      heard,
-    );
+    // The path of all tasks is the one above theirs.
+    return this.#streams.open(filter.endsWith('/+') ? filter.slice(0, -2) : filter, { listener, missed });
   }
 
   put(topic: string, payload: Buffer): Promise<void> {
@@ -170,15 +164,6 @@ class HttpNodeClient implements NodeClient {
     } finally {
       deadline.end();
     }
-  }
-
-  async #tasks(): Promise<string[]> {
-    const { status, data, error = 'refused', code } = await this.request(this.topics.stat(), {});
-    if (status === 'error') throw new Failure(EXIT.refused, error, { code });
-    return listOf(fieldsOf(data).tasks).flatMap((task) => {
-      const { task_id: id } = fieldsOf(task);
-      return typeof id === 'string' ? [id] : [];
-    });
   }
 
   #deadline(path: string, timeoutMs: number, late?: () => Failure): Deadline {

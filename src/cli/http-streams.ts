@@ -11,8 +11,8 @@ import { lost, noAnswer } from './unreachable.js';
 
 /** A stream that says nothing for so long, not even that it is alive, is lost. */
 const SILENCE_MS = 3 * LIMITS.sseHeartbeatMs;
-/** Each task has a stream of its own, which is a connection. */
-const STREAMS_MAX = 256;
+
+const OF_ALL = new Set(['m/data', 'm/log']);
 
 export interface Heard {
   readonly listener: Listener;
@@ -52,29 +52,6 @@ export class HttpStreams {
     }
   }
 
-  /** The same for each task, also those that come into being: events tell of them. Their first messages may be missed.
-   *  @param topicOf Of a task
-   *  @param tasks Those there are
-   *  @throws Failure as `open`, and with exit code 1 for too many tasks */
-  async openAll(topicOf: (task: string) => string, tasks: () => Promise<readonly string[]>, heard: Heard) {
-    const known = new Set<string>();
-    const add = async (task: string) => {
-      if (known.has(task)) return;
-      known.add(task);
-      if (known.size > STREAMS_MAX) {
-        const message = `expected at most ${STREAMS_MAX} tasks to listen to over HTTP, got more; name one, or use mqtt://`;
-        throw new Failure(EXIT.refused, message);
-      }
-      await this.open(topicOf(task), heard);
-    };
-    const listener: Listener = async (_topic, payload) => {
-      const { task_id: task } = fieldsOf(JSON.parse(payload.toString('utf8')));
-      if (typeof task === 'string') add(task).catch((thrown) => this.#lifetime.fail(asFailure(thrown)));
-    };
-    await this.open('m/event', { listener, missed: undefined });
-    await Promise.all((await tasks()).map(add));
-  }
-
   /** @throws Failure with exit code 3 at its end, and what taking an event threw */
   async #read(answer: HttpAnswer, takeEvent: (event: ServerEvent) => Promise<void>): Promise<never> {
     const reader = new EventReader();
@@ -99,12 +76,18 @@ function refusal({ error = 'expected a stream of events, got none', code }: Enve
 
 async function take(topic: string, { type, data }: ServerEvent, { listener, missed }: Heard): Promise<void> {
   if (type === 'gap') await missed?.(numberOf(fieldsOf(JSON.parse(data)).missed) ?? 0);
-  else if (type === 'message') await listener(topic, payloadOf(topic, data), false);
+  else if (type === 'message') await listener(topicOf(topic, data), payloadOf(topic, data), false);
+}
+
+/** On a path of all tasks each message says of which it is. */
+function topicOf(topic: string, data: string): string {
+  return OF_ALL.has(topic) ? `${topic}/${String(fieldsOf(JSON.parse(data)).task_id)}` : topic;
 }
 
 /** The message that the data of an event stands for. */
 function payloadOf(topic: string, data: string): Buffer {
-  if (topic.startsWith('m/data/')) return payloadBytes(fieldsOf(JSON.parse(data)));
+  if (topic.startsWith('m/data')) return payloadBytes(fieldsOf(JSON.parse(data)));
+  if (topic === 'm/log') return Buffer.from(String(fieldsOf(JSON.parse(data)).line));
   // A line of output holds no LF; an event stream has made one of each CR.
   return Buffer.from(topic.startsWith('m/log/') ? data.replaceAll('\n', '\r') : data);
 }

@@ -65,6 +65,24 @@ export const LiveEntrySchema = named(
   { ts: 1_767_225_600_000, payload: '{"load":[0.1,0.1,0.1]}' },
 );
 
+export const LiveEntryOfAllSchema = named(
+  'LiveEntryOfAll',
+  { task_id: TaskIdExample, ts: instant('When it was told.'), ...PayloadFields },
+  'A live copy of what was put, among those of all tasks.',
+  { task_id: 'host', ts: 1_767_225_600_000, payload: '{"load":[0.1,0.1,0.1]}' },
+);
+
+export const LogLineOfAllSchema = named(
+  'LogLineOfAll',
+  {
+    task_id: TaskIdExample,
+    ts: instant('When it was told.'),
+    line: Type.String({ description: 'As it was written.' }),
+  },
+  'A line of output, among those of all tasks.',
+  { task_id: 'host', ts: 1_767_225_600_000, line: 'listening on 8080' },
+);
+
 export const FetchDataSchema = named(
   'FetchData',
   {

@@ -175,6 +175,8 @@ export async function* linesOf(request: IncomingMessage, options: LineOptions): 
         const piece = chunk.subarray(from, end);
         const line = trimmed(rest.isEmpty ? piece : rest.with(piece));
         from = end + 1;
+        // Many of them weigh nothing once they are compressed.
+        while (chunk[from] === NEWLINE) from += 1;
         if (line.length > lineBytesMax) throw tooLarge('line', lineBytesMax);
         if (line.length > 0) yield line;
       }

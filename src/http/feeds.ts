@@ -19,7 +19,8 @@ export interface FeedReader {
 }
 
 const EVENT_TOPIC = 'm/event';
-const DATA_TOPIC = 'm/data/';
+const DATA_TOPIC = 'm/data';
+const LOG_TOPIC = 'm/log';
 
 /** The live messages of the node by topic, as server-sent events.
  *
@@ -46,6 +47,8 @@ export class Feeds {
   /** Rings that nobody reads, in the order in which they were left, and what ends the end of each. */
   readonly #idle = new Map<string, Cancel>();
   #bytes = 0;
+  /** How many rings tell of all tasks. */
+  #ofAll = 0;
 
   constructor({ clock, random, prefix = '' }: FeedsOptions) {
     this.#clock = clock;
@@ -59,8 +62,15 @@ export class Feeds {
    *  @param payload Its bytes are only good during the call */
   tell(topic: string, payload: string | Uint8Array): void {
     const ring = this.#rings.get(topic);
-    if (ring === undefined) return;
-    this.#bytes += ring.push(payload, this.#clock.wallNow());
+    if (ring !== undefined) this.#push(ring, payload, '');
+    if (this.#ofAll === 0) return;
+    const slash = topic.lastIndexOf('/');
+    const ofAll = this.#rings.get(topic.slice(0, slash));
+    if (ofAll !== undefined) this.#push(ofAll, payload, topic.slice(slash + 1));
+  }
+
+  #push(ring: Ring, payload: string | Uint8Array, taskId: string): void {
+    this.#bytes += ring.push(payload, this.#clock.wallNow(), taskId);
     // So much at once that the ring would go on without those who keep up.
     if (ring.freshBytes >= LIMITS.feedBytes / 4 || ring.fresh >= LIMITS.feedMessages / 4) this.#wake(ring);
     else if (!ring.isDue) this.#wakeSoon(ring);
@@ -73,7 +83,9 @@ export class Feeds {
     const name = this.#prefix + topic;
     this.#idle.get(name)?.();
     this.#idle.delete(name);
-    const ring = this.#rings.get(name) ?? this.#newRing(topic);
+    const known = this.#rings.get(name);
+    const ring = known ?? this.#newRing(topic);
+    if (known === undefined && isOfAll(topic)) this.#ofAll += 1;
     this.#rings.set(name, ring);
     const reader = new Reader(ring, lastEventId, wake, () => this.#left(name, ring));
     ring.readers.add(reader);
@@ -81,7 +93,7 @@ export class Feeds {
   }
 
   #newRing(topic: string): Ring {
-    return new Ring(this.#random.secret(6), topic.startsWith(DATA_TOPIC) ? dataLine : textLines);
+    return new Ring(this.#random.secret(6), encoderOf(topic));
   }
 
   /** At the end of the turn. Of many readers a little later, so that waking them takes no more than a share of the time. */
@@ -116,7 +128,7 @@ export class Feeds {
     this.#idle.get(name)?.();
     this.#idle.delete(name);
     this.#bytes -= this.#rings.get(name)?.bytes ?? 0;
-    this.#rings.delete(name);
+    if (this.#rings.delete(name) && isOfAll(name.slice(this.#prefix.length))) this.#ofAll -= 1;
   }
 
   #shrink(): void {
@@ -129,7 +141,18 @@ export class Feeds {
   }
 }
 
-type Encoder = (payload: string | Uint8Array, tsMs: number) => string;
+/** @param taskId Of a ring of all tasks, else empty */
+type Encoder = (payload: string | Uint8Array, tsMs: number, taskId: string) => string;
+
+/** What is told of every task. */
+function isOfAll(topic: string): boolean {
+  return topic === DATA_TOPIC || topic === LOG_TOPIC;
+}
+
+function encoderOf(topic: string): Encoder {
+  if (topic === LOG_TOPIC) return logLine;
+  return topic === DATA_TOPIC || topic.startsWith(`${DATA_TOPIC}/`) ? dataLine : textLines;
+}
 
 /** Messages `from` + 1 to `to`, joined. */
 interface Piece {
@@ -165,10 +188,10 @@ class Ring {
   }
 
   /** How many bytes it holds more, or less. */
-  push(payload: string | Uint8Array, tsMs: number): number {
+  push(payload: string | Uint8Array, tsMs: number, taskId: string): number {
     const before = this.bytes;
     this.last += 1;
-    const message = ownBytes(`id: ${this.epoch}-${this.last}\n${this.#encode(payload, tsMs)}\n\n`);
+    const message = ownBytes(`id: ${this.epoch}-${this.last}\n${this.#encode(payload, tsMs, taskId)}\n\n`);
     if (this.last - this.first >= LIMITS.feedMessages) this.#evict();
     this.#messages[this.last % LIMITS.feedMessages] = message;
     this.bytes += costOf(message);
@@ -298,8 +321,15 @@ function textLines(payload: string | Uint8Array): string {
 }
 
 /** Any bytes, under the names that entries of a fetch have. JSON holds no line end. */
-function dataLine(payload: string | Uint8Array, tsMs: number): string {
-  return `data: ${JSON.stringify({ ts: tsMs, ...payloadFields(payload) })}`;
+function dataLine(payload: string | Uint8Array, tsMs: number, taskId: string): string {
+  const of = taskId === '' ? {} : { task_id: taskId };
+  return `data: ${JSON.stringify({ ...of, ts: tsMs, ...payloadFields(payload) })}`;
+}
+
+/** A line of output among those of all tasks. */
+function logLine(payload: string | Uint8Array, tsMs: number, taskId: string): string {
+  const line = typeof payload === 'string' ? payload : bufferOf(payload).toString();
+  return `data: ${JSON.stringify({ task_id: taskId, ts: tsMs, line })}`;
 }
 
 function payloadFields(payload: string | Uint8Array): { payload: string } | { payload_base64: string } {

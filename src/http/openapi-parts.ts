@@ -8,12 +8,14 @@ import {
   ErrorReplySchema,
   FETCH_QUERY_SCHEMA,
   FetchDataSchema,
+  LiveEntryOfAllSchema,
   LiveEntrySchema,
+  LogLineOfAllSchema,
   okReply,
   PutReplySchema,
 } from '../core/reply-schema.js';
 import { AckSchema, COMMAND_NAMES, COMMAND_SCHEMAS, FetchSchema } from '../core/request-schema.js';
-import { EventSchema, NodeStatSchema, TaskStatSchema } from '../core/status-schema.js';
+import { EventSchema, InfoSchema, NodeStatSchema, TaskStatSchema } from '../core/status-schema.js';
 import { type JsonObject, type JsonValue, plain, titled } from './schema-components.js';
 
 /** What the routes' documentation is made of. Bodies and answers are given by media type. */
@@ -213,6 +215,8 @@ export const STREAM_HEADERS: JsonObject = {
 
 const EPOCH = 'q3Zk0vQb';
 const LIVE_ENTRY = plain(LiveEntrySchema);
+const LIVE_ENTRY_OF_ALL = plain(LiveEntryOfAllSchema);
+const LOG_LINE_OF_ALL = plain(LogLineOfAllSchema);
 const EVENT = plain(EventSchema);
 
 /** Messages that do not end, each with an id. */
@@ -226,6 +230,8 @@ const exampleIn = ({ examples }: JsonObject): JsonValue => (Array.isArray(exampl
 
 export const EVENT_STREAM = stream('One message an event.', EVENT, exampleIn(EVENT));
 export const DATA_STREAM = stream('One message a put.', LIVE_ENTRY, exampleIn(LIVE_ENTRY));
+export const ALL_DATA_STREAM = stream('One message a put.', LIVE_ENTRY_OF_ALL, exampleIn(LIVE_ENTRY_OF_ALL));
+export const ALL_LOG_STREAM = stream('One message a line.', LOG_LINE_OF_ALL, exampleIn(LOG_LINE_OF_ALL));
 export const LOG_STREAM = stream('One message a line.', TEXT, 'listening on 8080');
 
 export function text(description: string, type: string): JsonObject {
@@ -235,3 +241,5 @@ export function text(description: string, type: string): JsonObject {
 export function json(description: string, schema: JsonObject): JsonObject {
   return answerOf(description, schema);
 }
+
+export const INFO_ANSWER = json('As on `m/info`.', plain(InfoSchema));

@@ -41,6 +41,8 @@ export interface HttpPorts {
   /** The figures of the node, in Prometheus' text format. */
   metrics(): Promise<{ readonly contentType: string; readonly text: string }>;
   readiness(): Readiness;
+  /** What `m/info` says. */
+  info(): Readonly<Record<string, unknown>>;
   /** Nothing new is begun. */
   isClosing(): boolean;
 }

@@ -161,6 +161,16 @@ const told = {
     TASK,
     { 200: parts.TASK_ANSWER },
   ),
+  info: route(
+    'info',
+    {
+      summary: 'What the node is',
+      description: 'Name, version, limits, listeners: what is retained on `m/info`.',
+      tags: ['Status'],
+    },
+    {},
+    { 200: parts.INFO_ANSWER },
+  ),
   events: route(
     'events',
     {
@@ -171,6 +181,16 @@ const told = {
     STREAM,
     { 200: parts.EVENT_STREAM },
   ),
+  dataOfAll: route(
+    'dataOfAll',
+    {
+      summary: 'What is put into all queues, live',
+      description: `As for one task, each message with its \`task_id\`. ${ENDLESS}`,
+      tags: ['Streams'],
+    },
+    STREAM,
+    { 200: parts.ALL_DATA_STREAM },
+  ),
   data: route(
     'data',
     {
@@ -180,6 +200,16 @@ const told = {
     },
     { ...TASK, ...STREAM },
     { 200: parts.DATA_STREAM },
+  ),
+  logOfAll: route(
+    'logOfAll',
+    {
+      summary: 'The output of all tasks, live',
+      description: `As for one task, each line with its \`task_id\`. ${ENDLESS}`,
+      tags: ['Streams'],
+    },
+    STREAM,
+    { 200: parts.ALL_LOG_STREAM },
   ),
   log: route(
     'log',

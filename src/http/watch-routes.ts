@@ -11,6 +11,12 @@ export function watchRoutes(api: Api): void {
   const alive = `${JSON.stringify({ status: 'ok', data: { name: ports.name, version: ports.version } })}\n`;
   api.route({
     method: 'GET',
+    path: '/m/info',
+    schema: ROUTE_DOCS.info,
+    handle: (_request, reply) => api.send(reply, JSON_TYPE, `${JSON.stringify(ports.info())}\n`),
+  });
+  api.route({
+    method: 'GET',
     path: '/metrics',
     schema: ROUTE_DOCS.metrics,
     handle: async (_request, reply) => {
@@ -58,13 +64,20 @@ function streamRoutes(api: Api): void {
     schema: ROUTE_DOCS.events,
     handle: (request, reply) => open(request, reply, 'm/event'),
   });
-  for (const [word, schema] of [
-    ['data', ROUTE_DOCS.data],
-    ['log', ROUTE_DOCS.log],
+  for (const [word, schemaOfAll, schema] of [
+    ['data', ROUTE_DOCS.dataOfAll, ROUTE_DOCS.data],
+    ['log', ROUTE_DOCS.logOfAll, ROUTE_DOCS.log],
   ] as const) {
+    const path = `/m/${word}`;
     api.route({
       method: 'GET',
-      path: `/m/${word}/:task`,
+      path,
+      schema: schemaOfAll,
+      handle: (request, reply) => open(request, reply, `m/${word}`),
+    });
+    api.route({
+      method: 'GET',
+      path: `${path}/:task`,
       schema,
       handle: (request, reply) => open(request, reply, `m/${word}/${taskOf(request)}`),
     });

@@ -8,7 +8,9 @@ import {
   COMMAND_DATA_SCHEMAS,
   ErrorReplySchema,
   FetchDataSchema,
+  LiveEntryOfAllSchema,
   LiveEntrySchema,
+  LogLineOfAllSchema,
   okReply,
   PutReplySchema,
 } from '../../src/core/reply-schema.js';
@@ -137,17 +139,28 @@ class Interview {
       const answer = await fetch(`${url}/w/ch/${task}`, { method: 'POST', headers, body });
       this.said.push({ what: `POST /w/ch/${task}`, schema, value: await answer.json() });
     };
-    const stream = await fetch(`${url}/m/data/web`);
+    const info = await (await fetch(`${url}/m/info`)).json();
+    this.said.push({ what: 'GET /m/info', schema: InfoSchema, value: info });
+    const open = async (path: string) => ({ path, stream: await fetch(`${url}${path}`) });
+    const streams = [
+      { ...(await open('/m/data/web')), schema: LiveEntrySchema },
+      { ...(await open('/m/data')), schema: LiveEntryOfAllSchema },
+    ];
     await put('web', 'one\ntwo\n', PutReplySchema);
     await put('web', `three\n${'x'.repeat(2_000_000)}\n`, ErrorReplySchema);
-    let text = '';
-    for await (const chunk of stream.body ?? []) {
-      text += Buffer.from(chunk).toString();
-      const [, data] = /^data: (.+)\n/m.exec(text) ?? [];
-      if (data === undefined) continue;
-      this.said.push({ what: 'GET /m/data/web', schema: LiveEntrySchema, value: JSON.parse(data) });
-      break;
+    for (const { path, stream, schema } of streams) {
+      this.said.push({ what: `GET ${path}`, schema, value: await firstData(stream) });
     }
+    // Of all tasks: those of shells say something again and again.
+    this.said.push({ what: 'GET /m/log', schema: LogLineOfAllSchema, value: await this.#firstLine(url) });
+  }
+
+  async #firstLine(url: string): Promise<unknown> {
+    const stream = await fetch(`${url}/m/log`);
+    await this.command('start', { task_id: 'talks', worker: 'shell', start_params: 'echo here; sleep 60' });
+    const line = await firstData(stream);
+    await this.command('remove', { task_id: 'talks' });
+    return line;
   }
 
   async commands(): Promise<void> {
@@ -228,7 +241,7 @@ function fieldsOf(schema: TSchema, into: Set<string>): void {
 
 /** Fields that this interview does not bring about: of a full disk, live bytes, and in a template what tasks set. */
 const NOT_SEEN =
-  /^(QueueStatus|TaskState|TaskStat|TaskSummary)\.storage_error$|^LiveEntry\.payload_base64$|^WorkerTemplate\./;
+  /^(QueueStatus|TaskState|TaskStat|TaskSummary)\.storage_error$|^LiveEntry(OfAll)?\.payload_base64$|^WorkerTemplate\./;
 
 describe.each(NODE_KINDS)('what a node as %s says', (kind) => {
   let node: TestNode;
@@ -294,3 +307,14 @@ test('states and causes are those of the supervisor', () => {
   expect(Value.Check(NodeStateSchema, 'online')).toBe(true);
   expect(Value.Check(NodeStateSchema, 'asleep')).toBe(false);
 });
+
+/** The data of the first message of an event stream. */
+async function firstData({ body }: Response): Promise<unknown> {
+  let text = '';
+  for await (const chunk of body ?? []) {
+    text += Buffer.from(chunk).toString();
+    const [, data] = /^data: (.+)\n/m.exec(text) ?? [];
+    if (data !== undefined) return JSON.parse(data);
+  }
+  return undefined;
+}

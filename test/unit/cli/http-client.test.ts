@@ -199,21 +199,19 @@ describe('what follows over HTTP', () => {
     expect(lines()).toEqual(['GET /m/data/cam1']);
   });
 
-  test('logs of all tasks listens to each, also to those that events tell of', async () => {
-    const events: ServerResponse[] = [];
-    const { url, lines } = await httpNodeThat(({ line }, response) => {
-      if (line === 'GET /m/stat') return fine({ tasks: [{ task_id: 'cam1' }] });
-      if (line === 'GET /m/event') events.push(stream(response));
-      else stream(response, 'data: here\n\n');
+  test('logs of all tasks is one stream, whose messages name their task', async () => {
+    const { url, lines } = await httpNodeThat((_request, response) => {
+      stream(
+        response,
+        told({ task_id: 'cam1', ts: 1, line: 'here' }) + told({ task_id: 'cam2', ts: 2, line: 'there' }),
+      );
       return undefined;
     });
     const following = cli(['logs', '--url', url]);
-    await vi.waitFor(() => expect(following.stdout()).toBe('cam1  here\n'));
-    events[0]?.write(told({ type: 'started', task_id: 'cam2' }) + told({ type: 'ready', task_id: 'cam2' }));
-    await vi.waitFor(() => expect(following.stdout()).toBe('cam1  here\ncam2  here\n'));
+    await vi.waitFor(() => expect(following.stdout()).toBe('cam1  here\ncam2  there\n'));
     following.interrupt();
     expect(await following.ended).toBe(130);
-    expect(lines()).toEqual(['GET /m/event', 'GET /m/stat', 'GET /m/log/cam1', 'GET /m/log/cam2']);
+    expect(lines()).toEqual(['GET /m/log']);
   });
 
   test('logs -f prints what was written between the answer of the node and its way here', async () => {

@@ -126,6 +126,51 @@ describe('a message', () => {
   });
 });
 
+describe('all tasks together', () => {
+  test('are heard with their names, before and after some are listened to alone', () => {
+    const all = listening('m/data');
+    const one = listening('m/data/a');
+    feeds.tell('m/data/a', 'x');
+    feeds.tell('m/data/b.c', Buffer.from([0xff]));
+    clock.advance(0);
+    const datas = [...all.text().matchAll(/^data: (.*)$/gm)].map(([, data = '']) => JSON.parse(data));
+    expect(datas).toEqual([
+      { task_id: 'a', ts: START_MS, payload: 'x' },
+      { task_id: 'b.c', ts: START_MS, payload_base64: '/w==' },
+    ]);
+    expect(one.text()).toContain(`data: {"ts":${START_MS},"payload":"x"}`);
+  });
+
+  test('have their lines as JSON, whatever is in them', () => {
+    const all = listening('m/log');
+    feeds.tell('m/log/a', 'one\rtwo "quoted"');
+    feeds.tell('m/data/a', 'no line');
+    feeds.tell('m/event', '{}');
+    clock.advance(0);
+    expect(all.text()).toBe(
+      `id: ${OTHER}-1\ndata: {"task_id":"a","ts":${START_MS},"line":"one\\rtwo \\"quoted\\""}\n\n`,
+    );
+  });
+
+  test('have a prefix as well', () => {
+    feeds = new Feeds({ clock, random: new SeededRandom(1), prefix: 'site7/' });
+    const all = listening('m/data');
+    feeds.tell('site7/m/data/a', 'x');
+    feeds.tell('m/data/b', 'y');
+    clock.advance(0);
+    expect(all.text()).toContain('"task_id":"a"');
+    expect(idsIn(all.text())).toEqual([1]);
+  });
+
+  test('are not kept once nobody listens for a minute', () => {
+    listening('m/data').reader.end();
+    feeds.tell('m/data/a', 'kept');
+    clock.advance(LIMITS.feedKeepMs);
+    feeds.tell('m/data/a', 'not kept');
+    expect(taken(feeds.listen('m/data', `${OTHER}-0`, vi.fn()))).toContain('"missed":null');
+  });
+});
+
 describe('waking', () => {
   test('comes at the end of the turn, once for all of its messages', () => {
     const wake = vi.fn();
