@@ -28,7 +28,7 @@ export async function attach(broker: Aedes, options: AttachOptions = {}): Promis
   const node = new SuperNode({ broker, config, log });
   try {
     await node.attach();
-    await node.startTasks(url);
+    await node.startTasks({ mqtt: url });
     return node;
   } catch (error) {
     await node.close();

@@ -48,7 +48,8 @@ export async function startDaemon(config: LoadedConfig): Promise<Daemon> {
     }
     const listeners = open.map(({ type, host, port, url }) => ({ type, host, port, url }));
     log.info({ listeners }, `listening on ${listeners.map(({ url }) => url).join(', ')}`);
-    await node.startTasks(listeners.find(({ type }) => type === 'mqtt')?.url, { listeners });
+    const urlOf = (wanted: string) => listeners.find(({ type }) => type === wanted)?.url;
+    await node.startTasks({ mqtt: urlOf('mqtt'), http: urlOf('http') }, { listeners });
     return {
       listeners,
       close: () => {

@@ -4,9 +4,14 @@ import type { WorkerKey } from '../core/worker-key.js';
 /** What a worker inherits from the node: enough to find and run programs, and nothing that may be a secret. */
 const INHERITED = new Set(['PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL', 'LANG', 'LANGUAGE', 'TZ', 'TMPDIR']);
 
+/** Where a worker connects: `mqtt://host:port`, `http://host:port`. Of what is undefined no variable is set. */
+export interface WorkerUrls {
+  readonly mqtt?: string | undefined;
+  readonly http?: string | undefined;
+}
+
 export interface WorkerEndpoint {
-  /** Where a worker connects: `mqtt://host:port`. Undefined: the host names none, and SN_URL is not set. */
-  readonly url: string | undefined;
+  readonly urls: WorkerUrls;
   readonly topicPrefix: string;
   /** SN_KEEPALIVE where the task has no `heartbeat_interval`. Seconds. */
   readonly keepaliveS: number;
@@ -21,13 +26,15 @@ export function workerEnvironment(
   token: string,
 ): Record<string, string> {
   const environment: Record<string, string> = {};
+  const { mqtt, http } = endpoint.urls;
   for (const [name, value] of Object.entries(inherited)) {
     if (value !== undefined && (INHERITED.has(name) || name.startsWith('LC_'))) environment[name] = value;
   }
   return {
     ...environment,
     ...record.env,
-    ...(endpoint.url === undefined ? {} : { SN_URL: endpoint.url }),
+    ...(mqtt === undefined ? {} : { SN_URL: mqtt }),
+    ...(http === undefined ? {} : { SN_HTTP_URL: http }),
     SN_TASK_ID: record.taskId,
     SN_TOKEN: token,
     SN_INSTANCE: String(instance),

@@ -22,7 +22,7 @@ import { Routes } from '../transport/routes.js';
 import { Announcer } from './announcer.js';
 import { CommandedTasks } from './commanded-tasks.js';
 import { Courier } from './courier.js';
-import { workerEnvironment } from './environment.js';
+import { type WorkerUrls, workerEnvironment } from './environment.js';
 import { livenessOf } from './liveness.js';
 import { logFilesOf } from './log-dir.js';
 import { openMemory } from './memory.js';
@@ -83,7 +83,7 @@ export class SuperNode {
   readonly #observation: Observation;
   #journal: ChildJournal | undefined;
   #closeMemory: (() => Promise<void>) | undefined;
-  #workerUrl: string | undefined;
+  #workerUrls: WorkerUrls = {};
   #closed: Promise<void> | undefined;
 
   constructor({ broker, config, log, store }: NodeParts) {
@@ -184,10 +184,10 @@ export class SuperNode {
   }
 
   /** Starts the tasks of the config.
-   *  @param workerUrl Where workers connect: `mqtt://host:port`
+   *  @param workerUrls Where workers connect
    *  @param info What `m/info` says beside name, version, prefix and limits */
-  async startTasks(workerUrl: string | undefined, info: Record<string, unknown> = {}): Promise<void> {
-    this.#workerUrl = workerUrl;
+  async startTasks(workerUrls: WorkerUrls, info: Record<string, unknown> = {}): Promise<void> {
+    this.#workerUrls = workerUrls;
     this.#observation.phase = 'listening';
     const known = this.#commanded.configure(this.#config.tasks ?? []);
     await this.#announcer.clearUnknown(known, (filter) => this.#adapter.retainedTopics(filter));
@@ -390,7 +390,7 @@ export class SuperNode {
 
   #endpoint() {
     return {
-      url: this.#workerUrl,
+      urls: this.#workerUrls,
       topicPrefix: this.#topics.prefix,
       keepaliveS: LIMITS.workerKeepaliveS,
     };
