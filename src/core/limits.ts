@@ -208,6 +208,9 @@ export const LIMITS = {
   httpIdleMs: 72_000,
   /** How often such times are looked at. */
   httpCheckMs: 1_000,
+  /** Requests of one HTTP connection that wait behind others of it (pipelining); one more gets SN_ERR_LIMIT. Of those that
+   *  are read at once none is answered before the last has begun. */
+  httpPipelinedMax: 1_000,
   /** Header of an HTTP request. */
   httpHeaderBytes: 16_384,
   /** Longest path segment of one, such as a task id. */

@@ -116,8 +116,8 @@ export class Pipelines {
     if (response.socket !== null) return;
     const { socket } = response.req;
     const waiting = this.#waiting.get(socket) ?? 0;
-    if (waiting >= LIMITS.requestsPerClientMax) {
-      const expected = `at most ${LIMITS.requestsPerClientMax} that wait behind another one of their connection`;
+    if (waiting >= LIMITS.httpPipelinedMax) {
+      const expected = `at most ${LIMITS.httpPipelinedMax} that wait behind another one of their connection`;
       throw new SuperNodeError('SN_ERR_LIMIT', `requests: expected ${expected}, got one more`);
     }
     this.#waiting.set(socket, waiting + 1);
