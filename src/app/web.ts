@@ -1,40 +1,23 @@
-import type { IncomingMessage } from 'node:http';
-import type { Duplex } from 'node:stream';
 import { answerIn, callText, cancelText } from '../calls/stdin-lines.js';
 import type { HttpFigures } from '../core/http-figures.js';
-import type { Clock, Logger, Random } from '../core/ports.js';
-import type { TaskId } from '../core/topics.js';
-import type { WorkerIdentity } from '../http/access.js';
+import type { Random } from '../core/ports.js';
 import { BodyBudget } from '../http/bodies.js';
 import { Feeds } from '../http/feeds.js';
 import { Figures } from '../http/figures.js';
 import { FlushWaits } from '../http/flush-waits.js';
-import type { HttpPorts, Readiness } from '../http/ports.js';
+import type { HttpPorts } from '../http/ports.js';
 import type { HttpServer } from '../http/server.js';
 import { EventStreams } from '../http/sse.js';
 import { WorkerSockets } from '../http/worker-sockets.js';
 import type { ListenerNames } from '../transport/origin.js';
-import type { Answers, Intake, Liveness, RequestHandler, TransportReport } from '../transport/ports.js';
+import type { Answers, Liveness } from '../transport/ports.js';
 
-export interface WebParts {
-  readonly name: string;
-  readonly version: string;
-  readonly prefix: string;
-  readonly clock: Clock;
+type Made = 'figures' | 'streams' | 'workers' | 'flushes' | 'bodies' | 'isClosing';
+
+export interface WebParts extends Omit<HttpPorts, Made> {
   readonly random: Random;
-  readonly log: Logger;
-  readonly limits: HttpPorts['limits'];
-  readonly handler: RequestHandler;
-  readonly intake: Intake;
   readonly answers: Answers;
   readonly liveness: Liveness;
-  readonly report: TransportReport;
-  storageError(taskId: TaskId): string | undefined;
-  identify(username: string, token: string): WorkerIdentity | undefined;
-  mqtt(stream: Duplex, request: IncomingMessage): void;
-  metrics: HttpPorts['metrics'];
-  readiness(): Readiness;
-  info: HttpPorts['info'];
 }
 
 /** What a node has to do with HTTP, whichever listeners there are: none is needed. */

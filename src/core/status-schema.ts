@@ -1,5 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import { count, duration, instant, lines, named, optional, TaskIdExample } from './reply-parts.js';
+import { RESTART_CAUSES } from './restart-causes.js';
 import { oneOf } from './schema-parts.js';
 import { QueueSchema, TaskSchema } from './task-schema.js';
 import { WORKER_REPORTS } from './topics.js';
@@ -21,19 +22,6 @@ export const TASK_STATES = [
   'lost',
 ] as const;
 
-export const CAUSES = [
-  'exit',
-  'signal',
-  'memory',
-  'oom',
-  'exec_timeout',
-  'heartbeat',
-  'stale',
-  'ready_timeout',
-  'spawn_error',
-  'command',
-] as const;
-
 const GenerationField = count('Starts so far.');
 const ChannelCountField = count('Open connections of its workers.');
 
@@ -42,7 +30,7 @@ const StandingFields = {
   state: oneOf(TASK_STATES, '`sleeping` and `lost` are states of net tasks alone.'),
   ts: instant('Since when.'),
   pid: optional(Type.Integer({ minimum: 1, description: 'Of the running child.' })),
-  cause: optional(oneOf(CAUSES, 'Why it was ended or restarted last.')),
+  cause: optional(oneOf(RESTART_CAUSES, 'Why it was ended or restarted last.')),
   exit_code: optional(Type.Union([Type.Integer(), Type.Null()], { description: 'How its process ended last.' })),
   signal: optional(Type.Union([Type.String(), Type.Null()], { description: 'How its process ended last.' })),
   rss_kb: optional(

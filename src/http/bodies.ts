@@ -10,6 +10,8 @@ const EMPTY = Buffer.alloc(0);
 /** So many chunks of a body may be smaller than this on average. */
 const FEW_CHUNKS = 64;
 const SMALL_CHUNK_BYTES = 256;
+/** What a decompression holds while it waits, about: its window and a piece of output. */
+const GUNZIP_BYTES = 65_536;
 
 /** Bodies on their way in, of all requests: many that come slowly must not fill the memory. */
 export class BodyBudget {
@@ -66,7 +68,7 @@ export function receiveBody(
   if (length !== undefined && Number(length) > bytesMax) throw tooLarge('body', bytesMax);
   const gathered = new Gathered(options);
   if (encodingOf(request) === 'gzip') {
-    unzip(request, gathered).then(done, failed);
+    unzip(request, options.budget, gathered).then(done, failed);
     return;
   }
   const take = (chunk: Buffer) => {
@@ -142,9 +144,9 @@ class Gathered {
   }
 }
 
-async function unzip(request: IncomingMessage, gathered: Gathered): Promise<Buffer> {
+async function unzip(request: IncomingMessage, budget: BodyBudget, gathered: Gathered): Promise<Buffer> {
   try {
-    for await (const chunk of unzipped(request)) gathered.add(chunk);
+    for await (const chunk of unzipped(request, budget)) gathered.add(chunk);
     return gathered.take();
   } finally {
     gathered.release();
@@ -166,7 +168,7 @@ export async function* linesOf(request: IncomingMessage, options: LineOptions): 
   /** The beginning of a line whose end is still to come; its CR may come with it. */
   const rest = new Gathered({ bytesMax: lineBytesMax + 1, budget }, 'line');
   try {
-    for await (const chunk of encodingOf(request) === 'gzip' ? unzipped(request) : plain(request)) {
+    for await (const chunk of encodingOf(request) === 'gzip' ? unzipped(request, budget) : plain(request)) {
       received(chunk.length);
       total += chunk.length;
       if (total > bytesMax) throw tooLarge('body', bytesMax);
@@ -234,7 +236,8 @@ async function* plain(body: Readable): AsyncGenerator<Buffer> {
   }
 }
 
-async function* unzipped(request: IncomingMessage): AsyncGenerator<Buffer> {
+async function* unzipped(request: IncomingMessage, budget: BodyBudget): AsyncGenerator<Buffer> {
+  budget.take(GUNZIP_BYTES);
   const gunzip = createGunzip();
   // Its own errors alone are about what came; that the request broke off is told by an early end.
   request.on('error', () => gunzip.destroy());
@@ -251,6 +254,7 @@ async function* unzipped(request: IncomingMessage): AsyncGenerator<Buffer> {
   } finally {
     request.unpipe(gunzip);
     gunzip.destroy();
+    budget.giveBack(GUNZIP_BYTES);
   }
 }
 

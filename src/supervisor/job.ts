@@ -1,8 +1,8 @@
 import { LIMITS } from '../core/limits.js';
+import type { RestartCause } from '../core/restart-causes.js';
 import type { JobStatus } from './status.js';
 import type { WorkerPast } from './worker-past.js';
 import type { WorkerRun } from './worker-run.js';
-import type { RestartCause } from './worker-states.js';
 
 /** The runs of a job with `exec_interval`: their grid, and what came of them.
  *

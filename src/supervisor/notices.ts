@@ -1,5 +1,6 @@
 import type { ProcessExit } from '../core/ports.js';
-import type { Notice, RestartCause } from './worker-states.js';
+import type { RestartCause } from '../core/restart-causes.js';
+import type { Notice } from './worker-states.js';
 
 export interface LastExit extends ProcessExit {
   readonly stderr: readonly string[];

@@ -1,6 +1,6 @@
+import type { RestartCause } from '../core/restart-causes.js';
 import type { TaskRecord } from '../core/task-record.js';
 import type { ShownState, TaskStatus, WorkerStatus } from './status.js';
-import type { RestartCause } from './worker-states.js';
 
 /** What a pool is said to be, by the best that one of its workers is: as long as one is ready, it serves. */
 const BEST_FIRST: readonly ShownState[] = [

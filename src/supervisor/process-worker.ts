@@ -1,6 +1,7 @@
 import { asSuperNodeError } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
 import type { ProcessListener, ProcessUsage, WriteResult } from '../core/ports.js';
+import type { RestartCause } from '../core/restart-causes.js';
 import type { TaskRecord } from '../core/task-record.js';
 import { type WorkerKey, workerIdOf } from '../core/worker-key.js';
 import { WORKER_TOKEN_PREFIX } from '../core/worker-token.js';
@@ -18,7 +19,6 @@ import {
   NEW_WORKER,
   type Next,
   type Notice,
-  type RestartCause,
   type TimerName,
   type WorkerEffect,
   type WorkerEvent,

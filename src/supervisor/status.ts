@@ -1,9 +1,10 @@
 import type { ChildJournal, Clock, Logger, ProcessSpawner, Random } from '../core/ports.js';
+import type { RestartCause } from '../core/restart-causes.js';
 import type { TaskRecord } from '../core/task-record.js';
 import type { TaskId } from '../core/topics.js';
 import type { WorkerKey } from '../core/worker-key.js';
 import type { NetState } from './net-machine.js';
-import type { RestartCause, WorkerState } from './worker-states.js';
+import type { WorkerState } from './worker-states.js';
 
 /** How often a job ran, and what came of it. */
 export interface JobStatus {

@@ -1,7 +1,8 @@
+import type { RestartCause } from '../core/restart-causes.js';
 import { type LastExit, noticeData } from './notices.js';
 import type { WorkerStatus } from './status.js';
 import type { WorkerRun } from './worker-run.js';
-import type { Notice, RestartCause, WorkerEvent } from './worker-states.js';
+import type { Notice, WorkerEvent } from './worker-states.js';
 
 /** What a worker has been through, as people are told it. */
 export class WorkerPast {

@@ -1,20 +1,6 @@
 import type { ProcessExit } from '../core/ports.js';
+import type { RestartCause } from '../core/restart-causes.js';
 import type { TaskRecord } from '../core/task-record.js';
-
-/** Why a worker is started again, on the wire as it stands here. */
-export const RESTART_CAUSES = [
-  'exit',
-  'signal',
-  'memory',
-  'oom',
-  'exec_timeout',
-  'heartbeat',
-  'stale',
-  'ready_timeout',
-  'spawn_error',
-  'command',
-] as const;
-export type RestartCause = (typeof RESTART_CAUSES)[number];
 
 /** What happens once a process that is being ended is gone. */
 export type Next =

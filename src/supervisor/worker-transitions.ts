@@ -1,17 +1,8 @@
 import { LIMITS } from '../core/limits.js';
 import type { ProcessExit } from '../core/ports.js';
+import type { RestartCause } from '../core/restart-causes.js';
 import { backoffDelayMs } from './backoff.js';
-import type {
-  Context,
-  Next,
-  Ready,
-  RestartCause,
-  Starting,
-  Step,
-  WorkerEffect,
-  WorkerPolicy,
-  WorkerState,
-} from './worker-states.js';
+import type { Context, Next, Ready, Starting, Step, WorkerEffect, WorkerPolicy, WorkerState } from './worker-states.js';
 
 /** The moves that several cells of the table share. */
 

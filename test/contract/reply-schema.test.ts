@@ -15,7 +15,6 @@ import {
   PutReplySchema,
 } from '../../src/core/reply-schema.js';
 import {
-  type CAUSES,
   EventSchema,
   InfoSchema,
   NodeStateSchema,
@@ -28,7 +27,6 @@ import {
 // Teaches TypeBox to check `Type.Unsafe`.
 import '../../src/core/validate.js';
 import type { TaskStatus } from '../../src/supervisor/status.js';
-import type { RestartCause } from '../../src/supervisor/worker-states.js';
 import { type App, connectApp, NODE_KINDS, type ReplyBody, startTestNode, type TestNode } from '../fixtures/nodes.js';
 import { waitFor } from '../fixtures/wait-for.js';
 
@@ -301,8 +299,7 @@ test('closing a shape reaches what is in its lists and its choices', () => {
   expect(check({ list: [{ a: 'one' }], choice: null })).toBeGreaterThan(0);
 });
 
-test('states and causes are those of the supervisor', () => {
-  expectTypeOf<(typeof CAUSES)[number]>().toEqualTypeOf<RestartCause>();
+test('states are those of the supervisor', () => {
   expectTypeOf<(typeof TASK_STATES)[number]>().toEqualTypeOf<TaskStatus['state']>();
   expect(Value.Check(NodeStateSchema, 'online')).toBe(true);
   expect(Value.Check(NodeStateSchema, 'asleep')).toBe(false);

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { LIMITS } from '../../src/core/limits.js';
+import type { RestartCause } from '../../src/core/restart-causes.js';
 import type { TaskRecord } from '../../src/core/task-record.js';
 import type { WorkerKey } from '../../src/core/worker-key.js';
 import type { JobStatus } from '../../src/supervisor/status.js';
-import type { RestartCause } from '../../src/supervisor/worker-states.js';
 import type { FakeProcess } from '../fixtures/fake-spawner.js';
 
 /** One more than the burst for rounding, and one for each worker of the pool: what is planned with a pause is counted

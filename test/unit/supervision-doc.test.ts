@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { LIMITS } from '../../src/core/limits.js';
-import type { RestartCause } from '../../src/supervisor/worker-states.js';
+import type { RestartCause } from '../../src/core/restart-causes.js';
 import { renderEvents, renderTransitions } from '../fixtures/supervision-doc.js';
 import { eventsOf, STATES } from '../fixtures/worker-table.js';
 
