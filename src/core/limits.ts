@@ -66,6 +66,8 @@ export const LIMITS = {
   /** Lists and objects within each other, in the JSON of a request or of an answer by lines: very deep ones keep a
    *  parser busy for a long time. */
   jsonDepth: 128,
+  /** Fetches that wait and subscriptions that take, of the node. */
+  waitersMax: 50_000,
   /** Longest `wait_ms` of a fetch. */
   fetchWaitMsMax: 3_600_000,
   /** How often the clock of silences is looked at while somebody keeps others waiting, and at the most and least
@@ -191,6 +193,8 @@ export const LIMITS = {
   replyToChars: 1_024,
   /** Lines of one put over HTTP, uncompressed; each is held to the bound of a packet. */
   httpLinesBytes: 67_108_864,
+  /** Their number: 60 kB can be thirty million of them, compressed. */
+  httpLinesMax: 1_000_000,
   /** Bodies of HTTP requests on their way in, all together; the next one gets SN_ERR_LIMIT. */
   httpBodiesBytes: 67_108_864,
   /** What is read of a refused body, so that its sender comes to read why. */

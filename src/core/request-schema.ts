@@ -87,18 +87,41 @@ export type CommandName = keyof typeof COMMAND_SCHEMAS;
 export const COMMAND_NAMES = Object.keys(COMMAND_SCHEMAS) as CommandName[];
 
 export const FetchSchema = exact({
-  max: Type.Optional(Type.Integer({ minimum: 1, maximum: LIMITS.fetchEntriesMax, default: 1 })),
-  max_bytes: Type.Optional(Type.Integer({ minimum: 1, maximum: LIMITS.fetchBytesMax, default: LIMITS.fetchBytes })),
-  wait_ms: Type.Optional(Type.Integer({ minimum: 0, maximum: LIMITS.fetchWaitMsMax, default: 0 })),
+  max: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: LIMITS.fetchEntriesMax, default: 1, description: 'Most entries.' }),
+  ),
+  max_bytes: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: LIMITS.fetchBytesMax,
+      default: LIMITS.fetchBytes,
+      description: 'Most bytes of payload together; the first entry is not held to it.',
+    }),
+  ),
+  wait_ms: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: LIMITS.fetchWaitMsMax,
+      default: 0,
+      description: 'How long an empty queue may keep the answer waiting, which comes with the first entry.',
+    }),
+  ),
   lease_ms: Type.Optional(LeaseMs),
   group: Type.Optional(
     Type.String({ pattern: `${GROUP_PATTERN}|^\\$dead$`, description: 'Who takes: each group sees every entry.' }),
   ),
   from: Type.Optional(
-    exact({
-      seq: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
-      ts: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
-    }),
+    exact(
+      {
+        seq: Type.Optional(
+          Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: 'From this one on.' }),
+        ),
+        ts: Type.Optional(
+          Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: 'From this time on, ms.' }),
+        ),
+      },
+      'Only looks at entries: nothing is taken.',
+    ),
   ),
   encoding: Type.Optional(oneOf(['auto', 'base64'], 'base64: payloads of all entries as payload_base64.', 'auto')),
   ...RequestFields,

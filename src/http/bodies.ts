@@ -78,18 +78,20 @@ export function receiveBody(
     } catch (error) {
       request.off('data', take);
       request.off('end', end);
+      request.off('close', closed);
       gathered.release();
       failed(error);
     }
   };
   const end = () => done(gathered.take());
-  request.on('data', take);
-  request.once('end', end);
-  request.once('close', () => {
+  const closed = () => {
     if (request.complete) return;
     gathered.release();
     failed(brokenOff());
-  });
+  };
+  request.on('data', take);
+  request.once('end', end);
+  request.once('close', closed);
 }
 
 /** The chunks of a body, or of a line of it, so far. */

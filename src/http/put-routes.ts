@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { asSuperNodeError, mismatch } from '../core/errors.js';
+import { asSuperNodeError, mismatch, SuperNodeError } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
 import type { TaskId } from '../core/topics.js';
 import { type Api, type Count, taskOf } from './api.js';
@@ -76,6 +76,7 @@ async function putLines(api: Api, request: FastifyRequest, reply: FastifyReply, 
       lineBytesMax: ports.limits.packetBytesMax,
     });
     for await (const line of lines) {
+      if (entries >= LIMITS.httpLinesMax) throw tooMany();
       const outcome = puts.put(taskId, line, instance);
       // Those of one flush share its promise; the last one settles last.
       if (outcome !== undefined) flushed = outcome;
@@ -103,6 +104,10 @@ function ownTask({ party }: FastifyRequest, named: TaskId | undefined): TaskId {
     throw mismatch('SN_ERR_FORBIDDEN', 'path', `the own task, /w/ch/${own}`, `/w/ch/${taskId}`);
   }
   return taskId;
+}
+
+function tooMany(): SuperNodeError {
+  return new SuperNodeError('SN_ERR_TOO_LARGE', `lines: expected at most ${LIMITS.httpLinesMax} in one put, got more`);
 }
 
 /** How many are in the queue for good. */

@@ -59,6 +59,8 @@ class RequestSocket {
   }
 
   #take(payload: Buffer): void {
+    // What comes behind a message that ended it is not looked at.
+    if (!this.#writer.isOpen) return;
     const { handler, figures, limits } = this.#ports;
     figures.bytesReceived += payload.length;
     if (payload.length > limits.packetBytesMax) {

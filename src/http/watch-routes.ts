@@ -6,6 +6,13 @@ import { ROUTE_DOCS } from './openapi.js';
 
 /** What happens as it happens, and how the node itself is. */
 export function watchRoutes(api: Api): void {
+  api.route({
+    method: 'GET',
+    path: '/',
+    schema: { hide: true },
+    // Whoever looks at the node with a browser sees what there is.
+    handle: (_request, reply) => reply.redirect('/docs'),
+  });
   streamRoutes(api);
   const { ports } = api;
   const alive = `${JSON.stringify({ status: 'ok', data: { name: ports.name, version: ports.version } })}\n`;

@@ -140,6 +140,8 @@ export class WorkerSocket implements WorkerChannel {
   }
 
   #take(data: Buffer, isBinary: boolean): void {
+    // What comes behind a message that ended it is not looked at.
+    if (!this.writer.isOpen) return;
     const { figures, lines, answers, limits } = this.#ports;
     figures.bytesReceived += data.length;
     if (data.length > limits.packetBytesMax) {

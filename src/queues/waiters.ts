@@ -1,3 +1,5 @@
+import { SuperNodeError } from '../core/errors.js';
+import { LIMITS } from '../core/limits.js';
 import type { Cancel } from '../core/ports.js';
 import type { TaskId } from '../core/topics.js';
 
@@ -22,8 +24,13 @@ export class Waiters {
   }
 
   /** @param taskId Undefined: waits for any task.
-   *  @returns ends the waiting */
+   *  @returns ends the waiting
+   *  @throws SuperNodeError SN_ERR_LIMIT: too many wait */
   add(taskId: TaskId | undefined, waiter: Waiter): Cancel {
+    if (this.#size >= LIMITS.waitersMax) {
+      const expected = `at most ${LIMITS.waitersMax} fetches that wait and subscriptions that take`;
+      throw new SuperNodeError('SN_ERR_LIMIT', `queues: expected ${expected}, got one more`);
+    }
     const waiters = this.#byTask.get(taskId) ?? new Map<Waiter, number>();
     this.#byTask.set(taskId, waiters.set(waiter, this.#order++));
     this.#size++;
