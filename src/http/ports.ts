@@ -11,7 +11,7 @@ import type { EventStreams } from './sse.js';
 import type { WorkerSockets } from './worker-sockets.js';
 
 /** Whether the node can do its work, for who starts and watches it. */
-export interface Readiness {
+interface Readiness {
   readonly ready: boolean;
   readonly checks: Record<string, unknown>;
 }
