@@ -28,6 +28,7 @@ const cases = ['memory', 'disk'].flatMap((storage) => [
   { name: `put 100 B, ${storage}`, storage, put: 100 },
   { name: `put 1 KiB, ${storage}`, storage, put: 1_024 },
   { name: `fetch ${PER_FETCH} × 100 B, ${storage}`, storage, entry: 100 },
+  { name: `the same, bare makes its JSON anew, ${storage}`, storage, entry: 100, isMade: true },
 ]);
 
 const load = startNode(script('http-load.mjs'), [], { cpu: 1 });
@@ -42,14 +43,14 @@ await stop(load);
 const title = `CPU µs per request, medians of ${rounds} × ${requests} puts or ${fetches} fetches, ${connections} connections`;
 print(given, [{ title, rows, details }]);
 
-async function measure({ name, storage, put, entry }) {
+async function measure({ name, storage, put, entry, isMade }) {
   const { bare, node } = await servers(storage);
   const order = put
     ? { method: 'POST', path: '/w/ch/bench', body: 'x'.repeat(put), amount: requests }
     : { method: 'GET', path: `/m/fetch/bench?max=${PER_FETCH}`, amount: fetches };
   if (entry) {
     await fill(node.url, entry, PER_FETCH);
-    await ask(bare.child, { answer: await (await fetch(node.url + order.path)).text() });
+    await ask(bare.child, { answer: await (await fetch(node.url + order.path)).text(), isMade });
   }
   const run = async ({ child, url }, isNode) => {
     if (entry && isNode) await fill(url, entry, fetches * PER_FETCH);

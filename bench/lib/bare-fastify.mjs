@@ -1,9 +1,10 @@
 // The least that takes and gives the same bytes over HTTP: a bare Fastify with two routes. Sends { port } when it listens;
-// a message { answer } is what a fetch gets from then on.
+// a message { answer, isMade } is what a fetch gets from then on: the text as it is, or made anew from its objects each time.
 import fastify from 'fastify';
 
 const TAKEN = '{"status":"ok","data":{"entries":1}}\n';
 let answer = '';
+let made;
 
 const app = fastify();
 app.removeAllContentTypeParsers();
@@ -12,10 +13,11 @@ app.post('/w/ch/:task', (_request, reply) => {
   reply.header('cache-control', 'no-store').type('application/json').send(TAKEN);
 });
 app.get('/m/fetch/:task', (_request, reply) => {
-  reply.header('cache-control', 'no-store').type('application/json').send(answer);
+  reply.header('cache-control', 'no-store').type('application/json').send(made ?? answer);
 });
 process.on('message', (order) => {
   answer = order.answer;
+  made = order.isMade ? JSON.parse(answer) : undefined;
   process.send({ ok: true });
 });
 process.once('disconnect', () => process.exit(0));
