@@ -13,7 +13,10 @@ app.post('/w/ch/:task', (_request, reply) => {
   reply.header('cache-control', 'no-store').type('application/json').send(TAKEN);
 });
 app.get('/m/fetch/:task', (_request, reply) => {
-  reply.header('cache-control', 'no-store').type('application/json').send(made ?? answer);
+  reply
+    .header('cache-control', 'no-store')
+    .type('application/json')
+    .send(made ?? answer);
 });
 process.on('message', (order) => {
   answer = order.answer;
