@@ -1,4 +1,4 @@
-import { createServer, type Server, type Socket } from 'node:net';
+import { createServer, Server, type Socket } from 'node:net';
 import { DEFAULT_HOST, urlHost } from '../core/address.js';
 import type { ListenerWire } from '../core/config-schema.js';
 import { SuperNodeError } from '../core/errors.js';
@@ -9,8 +9,6 @@ export interface ListenerOptions {
   /** What listens. Not yet. */
   readonly server: Server;
   readonly log: Logger;
-  /** Ends what is open, where closing alone would not. */
-  end?(): Promise<void>;
 }
 
 export interface OpenListener {
@@ -22,13 +20,11 @@ export interface OpenListener {
   readonly url: string;
   /** Takes no new connections; open ones stay. */
   close(): Promise<void>;
-  /** Ends what the open ones wait for, once the node has closed. */
-  end(): Promise<void>;
 }
 
 /** Opens one listener.
  *  @throws SuperNodeError SN_ERR_LISTEN, naming address and reason */
-export async function openListener({ listener, server, log, end }: ListenerOptions): Promise<OpenListener> {
+export async function openListener({ listener, server, log }: ListenerOptions): Promise<OpenListener> {
   const { type, host = DEFAULT_HOST, port } = listener;
   await listen(server, host, port);
   server.on('error', (error) => log.error({ err: error, host, port }, 'a listener met an error'));
@@ -39,8 +35,8 @@ export async function openListener({ listener, server, log, end }: ListenerOptio
     host,
     port: usedPort,
     url: `${type}://${urlHost(host)}:${usedPort}`,
-    close: () => new Promise((resolve) => server.close(() => resolve())),
-    end: async () => end?.(),
+    // A server of HTTP would cut, as idle, connections whose answers are not read yet.
+    close: () => new Promise((resolve) => Server.prototype.close.call(server, () => resolve())),
   };
 }
 

@@ -36,7 +36,6 @@ export async function startDaemon(config: LoadedConfig): Promise<Daemon> {
     // No new connections; open ones stay until the workers have gone.
     const shut = open.map((listener) => listener.close());
     await node.close();
-    await Promise.all(open.map((listener) => listener.end()));
     await new Promise<void>((resolve) => broker.close(resolve));
     await Promise.all(shut);
     await store?.close();
@@ -44,7 +43,7 @@ export async function startDaemon(config: LoadedConfig): Promise<Daemon> {
   try {
     await node.attach();
     for (const listener of wanted) {
-      open.push(await openListener({ listener, log, ...(await serverOf(node, listener)) }));
+      open.push(await openListener({ listener, log, server: await serverOf(node, listener) }));
     }
     const listeners = open.map(({ type, host, port, url }) => ({ type, host, port, url }));
     log.info({ listeners }, `listening on ${listeners.map(({ url }) => url).join(', ')}`);
@@ -64,7 +63,5 @@ export async function startDaemon(config: LoadedConfig): Promise<Daemon> {
 }
 
 async function serverOf(node: SuperNode, { type, host = DEFAULT_HOST, origins = [] }: ListenerWire) {
-  if (type === 'mqtt') return { server: mqttServer(node.handle) };
-  const { server, close } = await node.httpServer({ host, origins });
-  return { server, end: close };
+  return type === 'mqtt' ? mqttServer(node.handle) : (await node.httpServer({ host, origins })).server;
 }

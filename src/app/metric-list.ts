@@ -76,9 +76,15 @@ export const METRICS = {
   supernode_mqtt_received_publishes_total: counter([], 'PUBLISH packets from clients.'),
   supernode_mqtt_sent_publishes_total: counter([], 'PUBLISH packets to clients.'),
 
-  supernode_http_requests_total: counter(['method', 'route', 'status'], 'HTTP requests that were answered.'),
-  supernode_http_received_bytes_total: counter([], 'Bytes of HTTP from clients.'),
-  supernode_http_sent_bytes_total: counter([], 'Bytes of HTTP to clients.'),
+  supernode_http_requests_total: counter(
+    ['method', 'route', 'status'],
+    'HTTP requests that a route answered, or that were refused before one; what is no HTTP and the documents are left out.',
+  ),
+  supernode_http_received_bytes_total: counter([], 'Bytes of bodies and of WebSocket messages from clients.'),
+  supernode_http_sent_bytes_total: counter(
+    [],
+    'Bytes of answers that went well, and of WebSocket messages, to clients; without event streams.',
+  ),
   supernode_http_event_listeners: gauge([], 'Listeners of server-sent events.'),
   supernode_http_json_sockets: gauge([], 'JSON WebSockets.'),
 } as const satisfies Record<string, MetricDefinition>;

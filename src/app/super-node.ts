@@ -10,6 +10,7 @@ import type { ConfigWire } from '../core/config-schema.js';
 import { LIMITS } from '../core/limits.js';
 import type { ChildJournal, Clock, Logger, ProcessUsage, Random } from '../core/ports.js';
 import { type TaskId, Topics, taskIdOf } from '../core/topics.js';
+import type { ListenerAddress } from '../http/ports.js';
 import type { HttpServer } from '../http/server.js';
 import type { Queues } from '../queues/queues.js';
 import type { Caller } from '../router/request.js';
@@ -186,8 +187,9 @@ export class SuperNode {
   /** Starts the tasks of the config.
    *  @param workerUrls Where workers connect
    *  @param info What `m/info` says beside name, version, prefix and limits */
-  async startTasks(workerUrls: WorkerUrls, info: Record<string, unknown> = {}): Promise<void> {
+  async startTasks(workerUrls: WorkerUrls, info: { listeners?: readonly ListenerAddress[] } = {}): Promise<void> {
     this.#workerUrls = workerUrls;
+    this.#web.listeners = info.listeners ?? [];
     this.#observation.phase = 'listening';
     const known = this.#commanded.configure(this.#config.tasks ?? []);
     await this.#announcer.clearUnknown(known, (filter) => this.#adapter.retainedTopics(filter));
@@ -211,7 +213,7 @@ export class SuperNode {
     this.#adapter.handle(stream, request);
   };
 
-  /** A server for REST, JSON WebSockets and MQTT over WebSocket, for the host to listen with. Close it after the node.
+  /** A server for REST, JSON WebSockets and MQTT over WebSocket, for the host to listen with. Ends with the node.
    *  @param names The address that it is going to listen on, and web origins that may use it beside its own */
   httpServer(names: ListenerNames): Promise<HttpServer> {
     return this.#web.server(names);
@@ -257,10 +259,10 @@ export class SuperNode {
     // Two turns: the broker delivers in one, the channels write in the next.
     await new Promise<void>((resolve) => this.#clock.after(20, resolve));
     this.#usage.stop();
-    this.#hub.stop();
-    this.#web.stop();
     this.#observation.stop();
-    await this.#adapter.detach();
+    const served = this.#web.stop();
+    this.#hub.stop();
+    await Promise.all([this.#adapter.detach(), served]);
     await this.#logs.close();
     await this.#storage.disk.close();
     await this.#closeMemory?.();

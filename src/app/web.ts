@@ -5,14 +5,14 @@ import { BodyBudget } from '../http/bodies.js';
 import { Feeds } from '../http/feeds.js';
 import { Figures } from '../http/figures.js';
 import { FlushWaits } from '../http/flush-waits.js';
-import type { HttpPorts } from '../http/ports.js';
+import type { HttpPorts, ListenerAddress } from '../http/ports.js';
 import type { HttpServer } from '../http/server.js';
 import { EventStreams } from '../http/sse.js';
 import { WorkerSockets } from '../http/worker-sockets.js';
 import type { ListenerNames } from '../transport/origin.js';
 import type { Answers, Liveness } from '../transport/ports.js';
 
-type Made = 'figures' | 'streams' | 'workers' | 'flushes' | 'bodies' | 'isClosing';
+type Made = 'listeners' | 'figures' | 'streams' | 'workers' | 'flushes' | 'bodies' | 'isClosing';
 
 export interface WebParts extends Omit<HttpPorts, Made> {
   readonly random: Random;
@@ -28,6 +28,9 @@ export class Web {
   readonly streams: EventStreams;
   readonly #flushes = new FlushWaits();
   readonly #ports: HttpPorts;
+  /** Of the node, once all are open. */
+  listeners: readonly ListenerAddress[] = [];
+  readonly #servers: HttpServer[] = [];
   #isClosing = false;
 
   constructor(parts: WebParts) {
@@ -41,6 +44,7 @@ export class Web {
     });
     this.#ports = {
       ...parts,
+      listeners: () => this.listeners,
       figures: this.figures,
       streams: this.streams,
       workers: this.workers,
@@ -53,7 +57,9 @@ export class Web {
   /** A server for a listener. What serves is loaded only now: a node without one is smaller and starts faster. */
   async server(names: ListenerNames): Promise<HttpServer> {
     const { createHttpServer } = await import('../http/server.js');
-    return createHttpServer(this.#ports, names);
+    const server = await createHttpServer(this.#ports, names);
+    this.#servers.push(server);
+    return server;
   }
 
   /** Open connections that last, beside those of MQTT. */
@@ -77,10 +83,11 @@ export class Web {
     this.#isClosing = true;
   }
 
-  /** Ends what lasts. */
-  stop(): void {
+  /** Ends what lasts, and then, politely, the servers. */
+  async stop(): Promise<void> {
     this.closing();
     this.streams.stop();
     this.workers.stop();
+    await Promise.all(this.#servers.map((server) => server.close()));
   }
 }

@@ -72,7 +72,7 @@ export class HttpPuts {
     const taken = status === 'ok' ? batch.length : (numberOf(fieldsOf(data).entries) ?? 0);
     for (const { resolve } of this.#waiting.splice(0, taken)) resolve();
     if (status === 'ok') return;
-    if (code !== 'SN_ERR_QUEUE_FULL') {
+    if (code === undefined || !AGAIN.has(code)) {
       throw new Failure(code === 'SN_ERR_TOO_LARGE' ? EXIT.usage : EXIT.refused, error, { code });
     }
     await pause(1_000 * pauseOf(retryAfter));
@@ -91,6 +91,9 @@ export class HttpPuts {
     return this.#waiting.slice(0, count);
   }
 }
+
+/** For want of room now. */
+const AGAIN = new Set(['SN_ERR_QUEUE_FULL', 'SN_ERR_LIMIT']);
 
 /** The node leaves out empty lines, and takes CR LF for a line end. */
 function fitsALine(payload: Buffer): boolean {

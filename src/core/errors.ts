@@ -31,7 +31,7 @@ export const ERROR_TABLE = {
   },
   SN_ERR_UPGRADE: { status: 426, retryable: false, means: 'the path is for a WebSocket' },
   SN_ERR_LIMIT: { status: 429, retryable: true, means: 'a bound of the node is reached' },
-  SN_ERR_QUEUE_FULL: { status: 429, retryable: true, means: 'the queue has no room, and its overflow is block' },
+  SN_ERR_QUEUE_FULL: { status: 429, retryable: true, means: 'the queue has no room, and drops nothing' },
   SN_ERR_HEADERS: { status: 431, retryable: false, means: 'the header of the request is over its bound' },
   SN_ERR_INTERNAL: { status: 500, retryable: true, means: 'a fault of the node; its log has the details' },
   SN_ERR_CLOSING: { status: 503, retryable: true, means: 'the node is shutting down' },

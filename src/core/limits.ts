@@ -202,7 +202,7 @@ export const LIMITS = {
   /** Answers over HTTP that their readers have not taken yet, all together; the next one gets SN_ERR_LIMIT. */
   httpAnswersBytes: 268_435_456,
   /** From so many on an answer counts for that. */
-  httpAnswerBytes: 65_536,
+  httpAnswerBytes: 4_096,
   /** Who takes nothing of an answer for so long is closed. */
   httpWriteMs: 60_000,
   /** How long the header of an HTTP request may take to arrive, and all of it. */
@@ -221,6 +221,10 @@ export const LIMITS = {
   httpSegmentChars: 256,
   /** After the workers are gone, how long answers on their way may take yet. */
   httpDrainMs: 1_000,
+  /** How often it is looked whether they are out. */
+  httpDrainPollMs: 10,
+  /** Longest topic, percent-encoded, that stands in the header of an answer: clients take no header of any size. */
+  httpTopicHeaderBytes: 2_048,
   /** Tasks that have metrics of their own; the others are told together. */
   metricTasksMax: 1_000,
   /** How often the broker tells its figures below `$SYS/broker`. Seconds. */

@@ -23,12 +23,16 @@ export interface Route {
   readonly method: 'GET' | 'POST';
   readonly path: string;
   readonly schema: FastifySchema;
-  /** @param count Takes the status of what went well, on a hot route without a socket; others need not call it */
-  handle(request: FastifyRequest, reply: FastifyReply, count: Count): unknown;
+  handle(request: FastifyRequest, reply: FastifyReply): unknown;
   /** What every entry passes: without the headers for pages, which its answers are not. */
   readonly isHot?: boolean;
   /** Of a GET alone. */
   readonly socket?: SocketRoute;
+}
+
+export interface BareRoute extends Pick<Route, 'method' | 'path' | 'schema'> {
+  /** @param count Takes the status of what went well */
+  handle(request: FastifyRequest, reply: FastifyReply, count: Count): unknown;
 }
 
 /** What becomes of a WebSocket on a path. */
@@ -90,16 +94,26 @@ export class Api {
   route({ method, path, schema, handle, isHot = false, socket }: Route): void {
     const { hot, sockets, guarded } = this.#scopes;
     const app = !isHot ? guarded : socket ? sockets : hot;
-    const count = this.ports.figures.route(method, path);
+    const count = this.#declare(method, path);
+    // Counted here and not by a hook, which would cost each request its listeners; errors are by who answers them.
+    const handler = async (request: FastifyRequest, reply: FastifyReply) => {
+      const sent = await handle(request, reply);
+      if (reply.statusCode < 400) count(reply.statusCode);
+      return sent;
+    };
+    app.route({ method, url: path, schema, handler, ...(socket ? upgrade(socket) : {}) });
+  }
+
+  /** A route that answers by itself, and counts what went well. */
+  bareRoute({ method, path, schema, handle }: BareRoute): void {
+    const count = this.#declare(method, path);
+    const handler = (request: FastifyRequest, reply: FastifyReply) => handle(request, reply, count);
+    this.#scopes.hot.route({ method, url: path, schema, handler });
+  }
+
+  #declare(method: Route['method'], path: string): Count {
     this.#methods.set(path, [...(this.#methods.get(path) ?? []), method]);
-    app.route({
-      method,
-      url: path,
-      schema,
-      // Counted here and not by a hook, which would cost each request its listeners; errors are by who answers them.
-      handler: isHot && !socket ? (request, reply) => handle(request, reply, count) : counted(handle, count),
-      ...(socket ? upgrade(socket) : {}),
-    });
+    return this.ports.figures.route(method, path);
   }
 
   /** Opens WebSockets on a path that no GET is for. */
@@ -154,7 +168,7 @@ export class Api {
   /** Asks the router and answers with its envelope. */
   async relay(request: FastifyRequest, reply: FastifyReply, kind: RequestKind, asked: Omit<Asked, 'kind'>) {
     const exchange = new Exchange(reply.raw, request.party);
-    return this.answer(reply, await exchange.ask(this.ports.handler, { kind, ...asked }));
+    return this.answer(reply, await exchange.ask(this.ports, { kind, ...asked }));
   }
 
   /** Answers with an envelope as JSON.
@@ -173,6 +187,12 @@ export class Api {
     return this.send(reply, JSON_TYPE, text.length < LONG_CHARS ? `${text}\n` : Buffer.from(`${text}\n`));
   }
 
+  /** Counts what is gathered for an answer, until that is read.
+   *  @throws SuperNodeError SN_ERR_LIMIT */
+  hold(reply: FastifyReply, bytes: number): void {
+    this.#answers.hold(bytes, reply.raw);
+  }
+
   /** Answers with this body, counted until it is read.
    *  @throws SuperNodeError SN_ERR_LIMIT */
   send(reply: FastifyReply, type: string, body: string | Buffer): FastifyReply {
@@ -180,14 +200,6 @@ export class Api {
     this.ports.figures.bytesSent += body.length;
     return reply.type(type).send(body);
   }
-}
-
-function counted(handle: Route['handle'], count: Count) {
-  return async (request: FastifyRequest, reply: FastifyReply) => {
-    const sent = await handle(request, reply, () => undefined);
-    if (reply.statusCode < 400) count(reply.statusCode);
-    return sent;
-  };
 }
 
 function upgrade({ admit, open }: SocketRoute) {

@@ -5,6 +5,7 @@ import { ERROR_TABLE, type ErrorCode, mismatch, SuperNodeError } from '../core/e
 import { LIMITS } from '../core/limits.js';
 import type { Logger } from '../core/ports.js';
 import { discardBody } from './bodies.js';
+import { hasBegunAnswer } from './connections.js';
 import type { Figures } from './figures.js';
 
 /** After how many seconds a refusal of the moment is worth another try. */
@@ -76,7 +77,8 @@ export function refuseUrl(_error: unknown, request: FastifyRequest, reply: Fasti
 /** Answers bytes that made no request, on the bare socket. */
 export function refuseConnection(error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return;
-  if (!socket.writable) {
+  // In the midst of another answer it would be taken for a part of that.
+  if (!socket.writable || hasBegunAnswer(socket)) {
     socket.destroy();
     return;
   }

@@ -5,8 +5,8 @@ import { SuperNodeError } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
 import type { TaskId } from '../core/topics.js';
 import type { Reply, Request, RequestKind } from '../router/request.js';
-import type { RequestHandler } from '../transport/ports.js';
 import type { Party } from './access.js';
+import type { HttpPorts } from './ports.js';
 
 /** What one HTTP request asks of the router. */
 export interface Asked {
@@ -17,6 +17,8 @@ export interface Asked {
   /** Takes the replies that others follow. */
   more?(reply: Reply): undefined | Promise<void>;
 }
+
+type AskPorts = Pick<HttpPorts, 'handler' | 'isClosing'>;
 
 /** One HTTP request and its response, as long as the router has to do with them. */
 export class Exchange {
@@ -33,6 +35,7 @@ export class Exchange {
     response.once('finish', () => {
       arrived = !isBroken(socket);
     });
+    this.#isOver = isOver(response);
     whenOver(response, () => {
       this.#isOver = true;
       if (!arrived) this.#abort?.abort();
@@ -42,8 +45,11 @@ export class Exchange {
   }
 
   /** The router's answer. Its `delivered` is called once the response is written, or broke off.
-   *  @throws SuperNodeError SN_ERR_HTTP: nobody waits for it any more */
-  async ask(handler: RequestHandler, { more = ignore, ...asked }: Asked): Promise<Reply> {
+   *  @throws SuperNodeError SN_ERR_HTTP: nobody waits for it any more; SN_ERR_CLOSING */
+  async ask({ handler, isClosing }: AskPorts, { more = ignore, ...asked }: Asked): Promise<Reply> {
+    // While its body came in, either may have come about.
+    if (this.#isOver) throw gone();
+    if (isClosing()) throw closing();
     const signal = () => this.#signal;
     const request: Request = {
       ...asked,
@@ -90,9 +96,22 @@ export function isBroken(socket: Socket): boolean {
   return socket.destroyed || socket.errored !== null;
 }
 
+/** Node tells of an end once: who comes later hears nothing. */
+function isOver({ closed, req }: ServerResponse): boolean {
+  return closed || req.socket.destroyed;
+}
+
+export function closing(): SuperNodeError {
+  return new SuperNodeError('SN_ERR_CLOSING', 'the node is shutting down');
+}
+
 /** Calls once the response is written or broke off. Of one that waits behind others of its connection (pipelining) Node
  *  does not tell that the connection ended. */
 function whenOver(response: ServerResponse, over: () => void): void {
+  if (isOver(response)) {
+    queueMicrotask(over);
+    return;
+  }
   if (response.socket !== null) {
     response.once('close', over);
     return;
@@ -134,7 +153,12 @@ export class AnswerBudget {
   /** Counts an answer until its response is over.
    *  @throws SuperNodeError SN_ERR_LIMIT */
   admit(bytes: number, response: ServerResponse): void {
-    if (bytes < LIMITS.httpAnswerBytes) return;
+    if (bytes >= LIMITS.httpAnswerBytes) this.hold(bytes, response);
+  }
+
+  /** The same of any size, and of what is gathered for one.
+   *  @throws SuperNodeError SN_ERR_LIMIT */
+  hold(bytes: number, response: ServerResponse): void {
     if (this.#bytes + bytes > LIMITS.httpAnswersBytes) {
       const expected = `at most ${LIMITS.httpAnswersBytes} bytes of answers that are not read yet`;
       throw new SuperNodeError('SN_ERR_LIMIT', `answers: expected ${expected}, got more`);

@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { mismatch, SuperNodeError } from '../core/errors.js';
+import { LIMITS } from '../core/limits.js';
 import type { TaskId } from '../core/topics.js';
 import { parseBody } from '../router/body.js';
 import type { Envelope } from '../router/request.js';
@@ -52,7 +53,7 @@ async function fetch(api: Api, request: FastifyRequest, reply: FastifyReply, tas
   const type = answerType(request, LINES_TYPE, BYTES_TYPE);
   const body = type === BYTES_TYPE ? oneRaw(asked) : asked;
   const exchange = new Exchange(reply.raw, request.party);
-  const answer = await exchange.ask(api.ports.handler, { kind: 'fetch', taskId, payload: NOTHING, body });
+  const answer = await exchange.ask(api.ports, { kind: 'fetch', taskId, payload: NOTHING, body });
   try {
     if (type === JSON_TYPE || answer.code !== undefined) return api.answer(reply, answer);
     const { entries, ...about } = dataOf(answer.envelope);
@@ -85,7 +86,9 @@ function sendRaw(api: Api, reply: FastifyReply, entry: Body | undefined) {
 function header(reply: FastifyReply, field: string, value: unknown): void {
   if (value === undefined) return;
   const name = field === 'task_id' ? 'task' : field;
-  reply.header(`sn-${name}`, String(value).replace(/[^\x21-\x24\x26-\x7e]/gu, encodeURIComponent));
+  const text = String(value).replace(/[^\x21-\x24\x26-\x7e]/gu, encodeURIComponent);
+  // A topic may be longer than any header that clients take; the JSON has it.
+  if (text.length <= LIMITS.httpTopicHeaderBytes) reply.header(`sn-${name}`, text);
 }
 
 function dataOf(envelope: Envelope): Body & { entries: readonly Body[] } {

@@ -27,9 +27,4 @@ export class OpenSockets {
   close(): void {
     for (const socket of this.#sockets) socket.close(GOING_AWAY, 'the node is shutting down');
   }
-
-  /** Those that do not answer to it. */
-  terminate(): void {
-    for (const socket of this.#sockets) socket.terminate();
-  }
 }

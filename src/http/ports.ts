@@ -16,6 +16,13 @@ interface Readiness {
   readonly checks: Record<string, unknown>;
 }
 
+/** Where a listener is. */
+export interface ListenerAddress {
+  readonly type: 'mqtt' | 'http';
+  readonly host: string;
+  readonly port: number;
+}
+
 /** What HTTP needs from the house it stands in. All listeners of a node share it. */
 export interface HttpPorts {
   readonly name: string;
@@ -43,6 +50,8 @@ export interface HttpPorts {
   readiness(): Readiness;
   /** What `m/info` says. */
   info(): Readonly<Record<string, unknown>>;
+  /** Of the node; empty until all are open. */
+  listeners(): readonly ListenerAddress[];
   /** Nothing new is begun. */
   isClosing(): boolean;
 }

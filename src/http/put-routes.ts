@@ -13,11 +13,10 @@ const ONE = '{"status":"ok","data":{"entries":1}}\n';
 /** Entries over HTTP: the body as it is, or each line of it. */
 export function putRoutes(api: Api): void {
   const { workers } = api.ports;
-  api.route({
+  api.bareRoute({
     method: 'POST',
     path: '/w/ch/:task',
     schema: ROUTE_DOCS.put,
-    isHot: true,
     handle: (request, reply, count) => put(api, request, reply, ownTask(request, taskOf(request)), count),
   });
   api.socketRoute('/w/ch/:task', {
@@ -28,11 +27,10 @@ export function putRoutes(api: Api): void {
       workers.open(socket, request.raw, { taskId: taskOf(request), party: request.party, acks });
     },
   });
-  api.route({
+  api.bareRoute({
     method: 'POST',
     path: '/w/ch',
     schema: ROUTE_DOCS.putBare,
-    isHot: true,
     handle: (request, reply, count) => put(api, request, reply, ownTask(request, undefined), count),
   });
 }
@@ -47,6 +45,7 @@ function putOne(api: Api, request: FastifyRequest, reply: FastifyReply, taskId: 
   const failed = (error: unknown) => void reply.send(error);
   const taken = () => {
     count(200);
+    api.ports.figures.bytesSent += ONE.length;
     reply.type(JSON_TYPE).send(ONE);
   };
   const received = (body: Buffer) => {

@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { SuperNodeError } from '../core/errors.js';
+import { asSuperNodeError, SuperNodeError } from '../core/errors.js';
 import { jsonText } from '../core/json-text.js';
 import { LIMITS } from '../core/limits.js';
 import type { Reply } from '../router/request.js';
@@ -68,15 +68,21 @@ async function command(api: Api, request: FastifyRequest, reply: FastifyReply, p
   const exchange = new Exchange(reply.raw, request.party);
   const more = ({ envelope: part }: Reply) => {
     if (part.status !== 'ok') return undefined;
-    bytes += JSON.stringify(part.data).length;
-    parts.push(part.data);
-    if (bytes <= LIMITS.callPartsBytes || failure !== undefined) return undefined;
-    const expected = `at most ${LIMITS.callPartsBytes} bytes, or Accept: ${LINES_TYPE}`;
-    failure = new SuperNodeError('SN_ERR_LIMIT', `parts of the answer: expected ${expected}, got more`);
-    exchange.abort();
+    const partBytes = JSON.stringify(part.data).length;
+    bytes += partBytes;
+    if (failure !== undefined) return undefined;
+    try {
+      if (bytes > LIMITS.callPartsBytes) throw tooManyParts();
+      api.hold(reply, partBytes);
+      parts.push(part.data);
+    } catch (error) {
+      failure = asSuperNodeError(error);
+      parts.length = 0;
+      exchange.abort();
+    }
     return undefined;
   };
-  const answer = await exchange.ask(api.ports.handler, { kind: 'cmd', taskId: undefined, payload, more });
+  const answer = await exchange.ask(api.ports, { kind: 'cmd', taskId: undefined, payload, more });
   if (failure !== undefined) throw failure;
   const { envelope } = answer;
   if (parts.length === 0 || envelope.status === 'error') return api.answer(reply, answer);
@@ -84,12 +90,17 @@ async function command(api: Api, request: FastifyRequest, reply: FastifyReply, p
   return api.answer(reply, { code: undefined, json: () => jsonText(whole) });
 }
 
+function tooManyParts(): SuperNodeError {
+  const expected = `at most ${LIMITS.callPartsBytes} bytes, or Accept: ${LINES_TYPE}`;
+  return new SuperNodeError('SN_ERR_LIMIT', `parts of the answer: expected ${expected}, got more`);
+}
+
 /** An envelope a line, as they come. */
 async function commandByLines(api: Api, request: FastifyRequest, reply: FastifyReply, payload: Buffer) {
   const exchange = new Exchange(reply.raw, request.party);
   const lines = new ReplyLines(reply.raw, reply.getHeaders());
   const more = ({ envelope: part }: Reply) => lines.write(part);
-  const answer = await exchange.ask(api.ports.handler, { kind: 'cmd', taskId: undefined, payload, more });
+  const answer = await exchange.ask(api.ports, { kind: 'cmd', taskId: undefined, payload, more });
   // What failed before it began has its status.
   if (!lines.hasBegun && answer.code !== undefined) return api.answer(reply, answer);
   reply.hijack();

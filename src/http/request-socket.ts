@@ -8,14 +8,14 @@ import type { TaskId } from '../core/topics.js';
 import type { Reply, Request, RequestKind } from '../router/request.js';
 import type { Party } from './access.js';
 import type { Api, SocketRoute } from './api.js';
-import { isBroken } from './exchange.js';
+import { closing, isBroken } from './exchange.js';
 import type { HttpPorts } from './ports.js';
 import { SocketPulse } from './socket-pulse.js';
 import { SocketWriter } from './socket-writer.js';
 
 const SILENCE_MS = LIMITS.keepaliveTolerance * LIMITS.workerKeepaliveS * 1_000;
 
-type RequestSocketPorts = Pick<HttpPorts, 'clock' | 'handler' | 'figures' | 'limits'>;
+type RequestSocketPorts = Pick<HttpPorts, 'clock' | 'handler' | 'figures' | 'limits' | 'isClosing'>;
 
 interface RequestSocketOptions {
   readonly party: Party;
@@ -41,7 +41,7 @@ class RequestSocket {
   constructor(ports: RequestSocketPorts, socket: WebSocket, { party, kind, taskId, connection }: RequestSocketOptions) {
     this.#ports = ports;
     this.#socket = socket;
-    this.#writer = new SocketWriter(socket, ports.clock, ports.figures);
+    this.#writer = new SocketWriter(socket, connection, ports.figures);
     this.#party = party;
     this.#kind = kind;
     this.#taskId = taskId;
@@ -61,7 +61,7 @@ class RequestSocket {
   #take(payload: Buffer): void {
     // What comes behind a message that ended it is not looked at.
     if (!this.#writer.isOpen) return;
-    const { handler, figures, limits } = this.#ports;
+    const { handler, figures, limits, isClosing } = this.#ports;
     figures.bytesReceived += payload.length;
     if (payload.length > limits.packetBytesMax) {
       this.#socket.close(1009, `expected at most ${limits.packetBytesMax} bytes`);
@@ -76,9 +76,9 @@ class RequestSocket {
       more: (reply) => this.#more(reply),
       signal: this.#abort.signal,
     };
-    if (this.#pending >= LIMITS.requestsPerClientMax) {
-      const message = `requests: expected at most ${LIMITS.requestsPerClientMax} unanswered ones of a client, got one more`;
-      this.#write(handler.refuse(request, new SuperNodeError('SN_ERR_LIMIT', message)), nothing);
+    const why = isClosing() ? closing() : this.#pending >= LIMITS.requestsPerClientMax ? tooMany() : undefined;
+    if (why !== undefined) {
+      this.#write(handler.refuse(request, why), nothing);
       this.#pauseWhenFull();
       return;
     }
@@ -147,6 +147,11 @@ const TOO_DEEP = JSON.stringify({
   error: 'reply: expected one that can be written, got too much depth',
   code: 'SN_ERR_REQUEST',
 });
+
+function tooMany(): SuperNodeError {
+  const expected = `at most ${LIMITS.requestsPerClientMax} unanswered ones of a client`;
+  return new SuperNodeError('SN_ERR_LIMIT', `requests: expected ${expected}, got one more`);
+}
 
 function nothing(): void {
   // It was never counted.

@@ -1,4 +1,5 @@
 import { createServer, type Server } from 'node:http';
+import { Server as NetServer } from 'node:net';
 import fastifyCors from '@fastify/cors';
 import fastifyHelmet from '@fastify/helmet';
 import fastifyWebsocket from '@fastify/websocket';
@@ -8,9 +9,10 @@ import { LIMITS } from '../core/limits.js';
 import type { ListenerNames } from '../transport/origin.js';
 import { Access } from './access.js';
 import { Api } from './api.js';
+import { Connections } from './connections.js';
 import { docsRoutes } from './docs.js';
 import { errorHandler, refuseConnection, refuseUrl } from './error-replies.js';
-import { AnswerBudget, Pipelines } from './exchange.js';
+import { AnswerBudget, closing, Pipelines } from './exchange.js';
 import { fetchRoutes } from './fetch-routes.js';
 import { mqttSocket, subProtocol } from './mqtt-socket.js';
 import type { HttpPorts } from './ports.js';
@@ -20,6 +22,8 @@ import { ignoreOtherUpgrades, refuseUpgrade } from './upgrades.js';
 import { watchRoutes } from './watch-routes.js';
 
 const MQTT_PATH = '/mqtt';
+/** For who watches the node, to its end. */
+const WHILE_CLOSING = new Set(['/health', '/ready', '/metrics']);
 
 /** Which of its own headers a web page of an allowed origin may read. */
 const EXPOSED = ['Task', 'Seq', 'Timestamp', 'Attempts', 'Topic', 'Epoch', 'Dropped', 'Remaining', 'Lease']
@@ -29,7 +33,7 @@ const EXPOSED = ['Task', 'Seq', 'Timestamp', 'Attempts', 'Topic', 'Epoch', 'Drop
 /** A server that speaks HTTP for the node; it is not listening yet. */
 export interface HttpServer {
   readonly server: Server;
-  /** Ends what is open, politely for a while. */
+  /** Listens no more, and ends what is open: politely for `httpDrainMs`. Idempotent. */
   close(): Promise<void>;
 }
 
@@ -38,6 +42,7 @@ export async function createHttpServer(ports: HttpPorts, names: ListenerNames): 
   const { app, api } = await buildApp(ports, names);
   await app.ready();
   const { server } = app;
+  const connections = new Connections(server);
   ignoreOtherUpgrades(server);
   // What a client expects beside 100-continue nobody has to fulfil (RFC 9110 §10.1.1).
   server.on('checkExpectation', (request, response) => server.emit('request', request, response));
@@ -46,19 +51,19 @@ export async function createHttpServer(ports: HttpPorts, names: ListenerNames): 
     const error = `connections: expected at most ${ports.limits.connectionsMax}, got one more`;
     ports.report.event('refused', { error, code: 'SN_ERR_LIMIT' });
   });
+  let closed: Promise<void> | undefined;
+  const close = async () => {
+    // Not its own, which would cut, as idle, connections whose answers are not read yet.
+    if (server.listening) NetServer.prototype.close.call(server);
+    api.sockets.close();
+    await connections.end(ports.clock);
+    await app.close();
+  };
   return {
     server,
-    close: async () => {
-      api.sockets.close();
-      server.closeIdleConnections();
-      const cut = () => {
-        server.closeAllConnections();
-        api.sockets.terminate();
-      };
-      const cancel = ports.clock.after(LIMITS.httpDrainMs, cut);
-      await app.close();
-      cancel();
-      cut();
+    close: () => {
+      closed ??= close();
+      return closed;
     },
   };
 }
@@ -98,6 +103,8 @@ async function buildApp(ports: HttpPorts, names: ListenerNames): Promise<{ app: 
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_request, payload, done) => done(null, payload));
   app.decorateRequest('party');
+  // Before all that refuses: a page of an allowed origin reads errors, too.
+  await registerCors(app, names);
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff');
     // One that becomes no WebSocket: nobody else closes its connection, which is HTTP's no more.
@@ -106,14 +113,14 @@ async function buildApp(ports: HttpPorts, names: ListenerNames): Promise<{ app: 
       request.party = access.admit(request.raw);
       pipelines.admit(reply.raw);
       refuseUpgrade(request);
-      if (ports.isClosing()) throw new SuperNodeError('SN_ERR_CLOSING', 'the node is shutting down');
+      if (ports.isClosing() && !WHILE_CLOSING.has(request.url)) throw closing();
     } catch (error) {
       done(error instanceof Error ? error : new Error(String(error)));
       return;
     }
     done();
   });
-  docsRoutes(app, { ...ports, servers: () => [] });
+  docsRoutes(app, { ...ports, servers: ports.listeners });
   return { app, api: await addRoutes(app, ports, names) };
 }
 
@@ -121,7 +128,6 @@ async function buildApp(ports: HttpPorts, names: ListenerNames): Promise<{ app: 
  *  WebSockets; and what has the headers for who might take an answer for a page. */
 async function addRoutes(app: FastifyInstance, ports: HttpPorts, names: ListenerNames): Promise<Api> {
   let api: Api | undefined;
-  await registerCors(app, names);
   await app.register(async (sockets) => {
     await registerSockets(sockets, ports);
     await sockets.register(async (guarded) => {

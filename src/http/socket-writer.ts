@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
+import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import { LIMITS } from '../core/limits.js';
-import type { Cancel, Clock } from '../core/ports.js';
 import type { Figures } from './figures.js';
 
 type Written = (arrived: boolean) => void;
@@ -10,15 +10,19 @@ type Written = (arrived: boolean) => void;
  *  `httpWriteMs` is closed. */
 export class SocketWriter {
   readonly #socket: WebSocket;
-  readonly #clock: Clock;
   readonly #figures: Figures;
   readonly #waiting: Array<() => void> = [];
-  #cancelStall: Cancel | undefined;
+  readonly #connection: Socket;
+  #isWatched = false;
 
-  constructor(socket: WebSocket, clock: Clock, figures: Figures) {
+  /** @param connection Below the WebSocket: it knows whether the peer takes a long message piece by piece */
+  constructor(socket: WebSocket, connection: Socket, figures: Figures) {
     this.#socket = socket;
-    this.#clock = clock;
+    this.#connection = connection;
     this.#figures = figures;
+    connection.on('timeout', () => {
+      if (this.#isWatched) socket.terminate();
+    });
     socket.once('close', () => this.#closed());
   }
 
@@ -43,7 +47,7 @@ export class SocketWriter {
       written(!error);
       this.#progress();
     });
-    if (this.isFull) this.#watchStall();
+    if (this.isFull) this.#watchStall(true);
   }
 
   /** Bytes as a text message where they are UTF-8, else as a binary one. */
@@ -60,22 +64,23 @@ export class SocketWriter {
   }
 
   #progress(): void {
-    this.#cancelStall?.();
-    this.#cancelStall = undefined;
     while (this.#socket.bufferedAmount <= LIMITS.writeSoftBytes) {
       const next = this.#waiting.shift();
-      if (next === undefined) return;
+      if (next === undefined) {
+        this.#watchStall(false);
+        return;
+      }
       next();
     }
-    this.#watchStall();
   }
 
-  #watchStall(): void {
-    this.#cancelStall ??= this.#clock.after(LIMITS.httpWriteMs, () => this.#socket.terminate());
+  #watchStall(isOn: boolean): void {
+    if (this.#isWatched === isOn) return;
+    this.#isWatched = isOn;
+    this.#connection.setTimeout(isOn ? LIMITS.httpWriteMs : 0);
   }
 
   #closed(): void {
-    this.#cancelStall?.();
     for (const write of this.#waiting.splice(0)) write();
   }
 }

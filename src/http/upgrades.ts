@@ -2,6 +2,7 @@ import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { FastifyRequest } from 'fastify';
 import { mismatch } from '../core/errors.js';
+import { isAnswering } from './connections.js';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -26,6 +27,11 @@ export function ignoreOtherUpgrades(server: Server): void {
   const listeners = server.listeners('upgrade');
   server.removeAllListeners('upgrade');
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    // Behind a request that is still being answered (pipelining): the connection cannot be both.
+    if (isAnswering(socket)) {
+      socket.destroy();
+      return;
+    }
     if (request.headers.upgrade?.toLowerCase() === 'websocket') {
       for (const listener of listeners) listener.call(server, request, socket, head);
       return;

@@ -43,7 +43,10 @@ export function watchRoutes(api: Api): void {
     schema: ROUTE_DOCS.ready,
     handle: (_request, reply) => {
       const readiness = ports.readiness();
-      reply.code(readiness.ready ? 200 : 503);
+      if (!readiness.ready) {
+        reply.code(503);
+        ports.figures.count('GET', '/ready', 503);
+      }
       return api.send(reply, JSON_TYPE, `${JSON.stringify(readiness)}\n`);
     },
   });

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import { asSuperNodeError, type SuperNodeError } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
@@ -39,7 +40,8 @@ export interface WorkerSocketOptions {
   readonly id: string;
   readonly taskId: TaskId;
   readonly identity: WorkerIdentity | undefined;
-  readonly remoteAddress: string | undefined;
+  /** That carries the WebSocket. */
+  readonly connection: Socket;
   /** The node tells how many entries are in the queue for good. */
   readonly acks: boolean;
 }
@@ -70,12 +72,13 @@ export class WorkerSocket implements WorkerChannel {
     this.id = options.id;
     this.taskId = options.taskId;
     this.identity = options.identity;
-    this.remoteAddress = options.remoteAddress;
+    this.remoteAddress = options.connection.remoteAddress;
     this.#ports = ports;
     this.#socket = socket;
-    this.writer = new SocketWriter(socket, clock, ports.figures);
+    this.writer = new SocketWriter(socket, options.connection, ports.figures);
     this.#acks = new AckOrder((numbers) => {
       if (options.acks) this.writer.send(`{"taken":${numbers.at(-1)}}`);
+      this.#pauseWhenFull();
       this.#goOn();
     });
     this.#pulse = new SocketPulse({
@@ -206,6 +209,7 @@ export class WorkerSocket implements WorkerChannel {
   get #isFull(): boolean {
     return (
       this.#waitsForCaller ||
+      this.writer.isFull ||
       this.#held.size >= LIMITS.heldPutsMax ||
       this.#heldBytes >= LIMITS.heldPutBytesMax ||
       this.#acks.waiting >= LIMITS.acksWaitingMax
@@ -213,7 +217,10 @@ export class WorkerSocket implements WorkerChannel {
   }
 
   #pauseWhenFull(): void {
-    if (this.#isFull && !this.#socket.isPaused) this.#socket.pause();
+    if (!this.#isFull || this.#socket.isPaused) return;
+    this.#socket.pause();
+    // One that does not read what it is told is not read from either.
+    if (this.writer.isFull) this.writer.whenRoom(() => this.#goOn());
   }
 
   #goOn(): void {

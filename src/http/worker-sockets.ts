@@ -67,7 +67,7 @@ export class WorkerSockets implements WorkerChannels {
           if (isChannel) this.#ended(ended, how);
         },
       },
-      { id, taskId, identity, remoteAddress: request.socket.remoteAddress, acks },
+      { id, taskId, identity, connection: request.socket, acks },
     );
     this.#size += 1;
     if (!isChannel) return;

@@ -119,6 +119,20 @@ describe.each(NODE_KINDS)('requests over HTTP to a node as %s', (kind) => {
     });
   });
 
+  test('a fetch whose client went while its body was unpacked takes nothing', async () => {
+    const task = await empty();
+    for (let count = 0; count < 10; count++) await put(task, 'kept');
+    const body = gzipSync(JSON.stringify({ transaction: 'x'.repeat(500_000) }));
+    for (let count = 0; count < 10; count++) {
+      const web = await connect();
+      web.write(post(`/m/fetch/${task}`, body, 'Content-Type: application/json', 'Content-Encoding: gzip'));
+      web.socket.resetAndDestroy();
+      await web.closed();
+    }
+    await waitFor(async () => (await stat(task)).queue.ready === undefined || (await stat(task)).queue.ready === 10);
+    expect(await texts(task)).toHaveLength(10);
+  });
+
   test('polls whose connection broke off take nothing, those behind others neither', async () => {
     const task = await empty();
     const reader = await connect();
@@ -323,6 +337,43 @@ describe.each(NODE_KINDS)('the token of a worker of a node as %s', (kind) => {
 });
 
 describe.each(NODE_KINDS)('the end of a node as %s', (kind) => {
+  test('comes also with a WebSocket behind a request that waits', async () => {
+    const node = await startTestNode(kind);
+    const app = await connectApp(node.port);
+    await app.client.publish('w/ch/last', 'x', { qos: 1 });
+    await app.ask('m/fetch/last');
+    const web = await RawHttp.connect(node.httpUrl);
+    web.write(head('GET', '/m/fetch/last?wait_ms=600000') + upgrade('/m/cmd'));
+    await web.closed();
+    const java = await RawHttp.connect(node.httpUrl);
+    java.write(
+      head('GET', '/m/fetch/last?wait_ms=600000') +
+        head('GET', '/m/fetch/last', 'Connection: Upgrade, HTTP2-Settings', 'Upgrade: h2c', 'HTTP2-Settings: AAMA'),
+    );
+    await java.closed();
+    app.client.kill();
+    await node.close();
+  });
+
+  test('waits a while for who still reads an answer', async () => {
+    const node = await startTestNode(kind, { queue: { length: 100, bytes: 64 * MIB } });
+    const app = await connectApp(node.port);
+    for (let count = 0; count < 15; count++) {
+      await app.client.publish('w/ch/large', 'x'.repeat(MIB - 100), { qos: 1 });
+    }
+    const web = await RawHttp.connect(node.httpUrl);
+    web.socket.pause();
+    web.write(head('GET', `/m/fetch/large?max=100&max_bytes=${16 * MIB}`));
+    await waitFor(async () => (await app.ask('m/stat/large')).data.queue.ready === 0);
+    const closed = node.close();
+    await app.client.closed;
+    web.socket.resume();
+    const { status, body } = await web.answer();
+    expect(status).toBe(200);
+    expect(JSON.parse(body).data.entries).toHaveLength(15);
+    await closed;
+  });
+
   test('answers what waits, ends events, and says goodbye to WebSockets', async () => {
     const node = await startTestNode(kind);
     const app = await connectApp(node.port);

@@ -75,6 +75,31 @@ describe('/metrics', () => {
     expect(value('supernode_mqtt_received_publishes_total')).toBeGreaterThan(3);
   });
 
+  test('counts each request by its route and its status, once', async () => {
+    const node = await started({ tasks: [{ task_id: 'a' }] });
+    const post = (path: string, body: string) => {
+      const headers = { 'content-type': 'application/json' };
+      return fetch(new URL(path, node.httpUrl), { method: 'POST', headers, body });
+    };
+    await post('/w/ch/a', 'entry');
+    await post('/m/fetch/a', '{}');
+    await node.get('/m/fetch/a');
+    await post('/m/cmd', '{"cmd":"fly"}');
+    await node.get('/m/stat/nobody');
+    await node.get('/m/cmd');
+    await node.get('/nowhere');
+    const counted = [...(await node.scrape()).matchAll(/^supernode_http_requests_total\{(.*)\} (\d+)$/gm)];
+    expect(counted.map(([, labels, count]) => `${labels?.replace(/\w+="([^"]*)"/g, '$1')} ${count}`).sort()).toEqual([
+      'GET,(none),404 1',
+      'GET,/m/cmd,405 1',
+      'GET,/m/fetch/:task,200 1',
+      'GET,/m/stat/:task,404 1',
+      'POST,/m/cmd,400 1',
+      'POST,/m/fetch/:task,200 1',
+      'POST,/w/ch/:task,200 1',
+    ]);
+  });
+
   test('is typed as Prometheus wants it', async () => {
     const response = await (await started()).get('/metrics');
     expect(response.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/);
