@@ -108,7 +108,8 @@ export const ConfigSchema = exact({
           minimum: 1,
           maximum: 1_000_000,
           default: LIMITS.connectionsMax,
-          description: 'Open connections, all listeners together.',
+          description:
+            'Open connections of MQTT, all listeners together; and of each HTTP listener, whatever they speak.',
         }),
         tasks: Type.Integer({
           minimum: 1,

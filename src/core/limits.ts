@@ -5,7 +5,7 @@ export const LIMITS = {
   packetBytes: 1_048_576,
   /** Largest packet before CONNECT is accepted: strangers get less. */
   preConnectPacketBytes: 65_536,
-  /** Open connections, all listeners together. One more is closed at once. */
+  /** Open connections of MQTT, all listeners together, and of each HTTP listener. One more is closed at once. */
   connectionsMax: 10_000,
   /** Filters one client may hold; one more gets SUBACK 128. */
   subscriptionsPerClientMax: 1_000,
@@ -115,9 +115,9 @@ export const LIMITS = {
   outputDrainMs: 500,
   /** How often the rest of a process group is looked at once its leader ended. */
   groupPollMs: 20,
-  /** How long a start waits for what a crash left to be gone. */
   /** What was commanded could not be written down: tried again after so long. */
   taskFileRetryMs: 5_000,
+  /** How long a start waits for what a crash left to be gone. */
   leftoversMs: 5_000,
   /** Lines of the journal of children before it is written anew with the living ones only. */
   journalLinesMax: 10_000,
