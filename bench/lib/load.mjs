@@ -4,19 +4,13 @@
 // `topics`, all of one length, are published to in turns, at QoS 1. With `frozen` the subscriber does not read; `limitMs`
 // is the longest time for it all. `ackMs`: with a window of 1, how long each PUBACK took.
 import { openMqtt, publishFrame } from './mqtt.mjs';
+import { answerOrders } from './orders.mjs';
 
 const PIECE_BYTES = 65_536;
 const LIMIT_MS = 120_000;
 const STALL_MS = 2_000;
 
-process.on('message', async (order) => {
-  try {
-    process.send(await run(order));
-  } catch (error) {
-    process.send({ error: error.message });
-  }
-});
-process.once('disconnect', () => process.exit(0));
+answerOrders(run);
 
 async function run({
   port,

@@ -4,6 +4,7 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
+import { answerOrders } from './orders.mjs';
 import { quantile } from './stats.mjs';
 
 const LOOK_MS = 20;
@@ -16,14 +17,7 @@ let received = 0;
 let gaps = 0;
 const delaysMs = [];
 
-process.on('message', async (order) => {
-  try {
-    process.send(order.path === undefined ? await results(order) : await open(order));
-  } catch (error) {
-    process.send({ error: error.message });
-  }
-});
-process.once('disconnect', () => process.exit(0));
+answerOrders((order) => (order.path === undefined ? results(order) : open(order)));
 
 async function open({ port, path, count }) {
   const opening = Array.from({ length: count }, () => openOne(port, path));

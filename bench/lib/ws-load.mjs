@@ -4,19 +4,13 @@
 import { once } from 'node:events';
 import { WebSocket } from 'ws';
 import { connectFrame, publishFrame } from './mqtt.mjs';
+import { answerOrders } from './orders.mjs';
 
 const PUBACK = 4;
 const PACKET_IDS = 65_535;
 const BUFFERED_BYTES = 262_144;
 
-process.on('message', async (order) => {
-  try {
-    process.send(await run(order));
-  } catch (error) {
-    process.send({ error: error.message });
-  }
-});
-process.once('disconnect', () => process.exit(0));
+answerOrders(run);
 
 async function run({ url, kind, task, payloadBytes, qos, count, windowMax }) {
   const socket = kind === 'json' ? await openJson(url, task, qos) : await openMqtt(url);

@@ -17,10 +17,6 @@ const GUNZIP_BYTES = 65_536;
 export class BodyBudget {
   #bytes = 0;
 
-  get bytes(): number {
-    return this.#bytes;
-  }
-
   /** @throws SuperNodeError SN_ERR_LIMIT */
   take(bytes: number): void {
     if (this.#bytes + bytes > LIMITS.httpBodiesBytes) {

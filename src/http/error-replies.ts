@@ -7,9 +7,11 @@ import type { Logger } from '../core/ports.js';
 import { discardBody } from './bodies.js';
 import { hasBegunAnswer } from './connections.js';
 import type { Figures } from './figures.js';
+import { isUpgrade } from './upgrades.js';
 
 /** After how many seconds a refusal of the moment is worth another try. */
 const RETRY_AFTER_S = '1';
+/** Refusals of the moment: they say when to come again. */
 const AGAIN = new Set<number>([429, 503, 507]);
 
 /** The codes of Node's HTTP parser and of its timers (`ConnectionError` of Fastify). */
@@ -18,9 +20,13 @@ const BROKEN_REQUESTS: Readonly<Record<string, ErrorCode>> = {
   ERR_HTTP_REQUEST_TIMEOUT: 'SN_ERR_TIMEOUT',
 };
 
+export function saysWhenAgain(status: number): boolean {
+  return AGAIN.has(status);
+}
+
 /** Headers that every answer with this status has. */
 export function headersOf(status: number): Record<string, string> {
-  return AGAIN.has(status) ? { 'retry-after': RETRY_AFTER_S } : {};
+  return saysWhenAgain(status) ? { 'retry-after': RETRY_AFTER_S } : {};
 }
 
 /** Answers with an error. */
@@ -64,14 +70,18 @@ function asHttpError(thrown: unknown, log: Logger, url: string): SuperNodeError 
   return new SuperNodeError('SN_ERR_INTERNAL', 'the node met a fault; its log has the details');
 }
 
+/** What every answer has, whoever gives it. */
+export function prepare({ raw }: FastifyRequest, reply: FastifyReply): void {
+  reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff');
+  // One that becomes no WebSocket: nobody else closes its connection, which is HTTP's no more.
+  if (isUpgrade(raw)) reply.raw.once('finish', () => raw.socket.destroySoon());
+}
+
 /** Answers a path that cannot be read: no route is found for it, and no hook runs. */
 export function refuseUrl(_error: unknown, request: FastifyRequest, reply: FastifyReply): void {
-  const { raw } = request;
-  // Of a WebSocket that is refused here nobody else closes the connection.
-  if (Reflect.get(raw, 'upgrade') === true) reply.raw.once('finish', () => raw.socket.destroySoon());
-  reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff');
+  prepare(request, reply);
   const expected = `percent-encoded UTF-8, at most ${LIMITS.httpSegmentChars} characters from one slash to the next`;
-  sendError(reply, mismatch('SN_ERR_HTTP', 'path', expected, raw.url));
+  sendError(reply, mismatch('SN_ERR_HTTP', 'path', expected, request.raw.url));
 }
 
 /** Answers bytes that made no request, on the bare socket. */

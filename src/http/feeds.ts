@@ -1,6 +1,6 @@
-import { isUtf8 } from 'node:buffer';
 import { LIMITS } from '../core/limits.js';
 import type { Cancel, Clock, Random } from '../core/ports.js';
+import { payloadToWire } from '../router/payload.js';
 
 export interface FeedsOptions {
   readonly clock: Clock;
@@ -323,19 +323,13 @@ function textLines(payload: string | Uint8Array): string {
 /** Any bytes, under the names that entries of a fetch have. JSON holds no line end. */
 function dataLine(payload: string | Uint8Array, tsMs: number, taskId: string): string {
   const of = taskId === '' ? {} : { task_id: taskId };
-  return `data: ${JSON.stringify({ ...of, ts: tsMs, ...payloadFields(payload) })}`;
+  return `data: ${JSON.stringify({ ...of, ts: tsMs, ...(typeof payload === 'string' ? { payload } : payloadToWire(payload)) })}`;
 }
 
 /** A line of output among those of all tasks. */
 function logLine(payload: string | Uint8Array, tsMs: number, taskId: string): string {
   const line = typeof payload === 'string' ? payload : bufferOf(payload).toString();
   return `data: ${JSON.stringify({ task_id: taskId, ts: tsMs, line })}`;
-}
-
-function payloadFields(payload: string | Uint8Array): { payload: string } | { payload_base64: string } {
-  if (typeof payload === 'string') return { payload };
-  const bytes = bufferOf(payload);
-  return isUtf8(bytes) ? { payload: bytes.toString() } : { payload_base64: bytes.toString('base64') };
 }
 
 function bufferOf(bytes: Uint8Array): Buffer {

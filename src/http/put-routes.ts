@@ -20,7 +20,7 @@ export function putRoutes(api: Api): void {
     handle: (request, reply, count) => put(api, request, reply, ownTask(request, taskOf(request)), count),
   });
   api.socketRoute('/w/ch/:task', {
-    admit: (request) => workers.admit(taskOf(request), request.party),
+    admit: (request) => workers.admit(ownTask(request, taskOf(request))),
     open: (socket, request) => {
       api.sockets.add(socket, 'json');
       const acks = Reflect.get(Object(request.query), 'acks') === 'true';

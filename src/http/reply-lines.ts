@@ -1,19 +1,17 @@
 import type { ServerResponse } from 'node:http';
 import { LINES_TYPE } from './media-types.js';
 
+type AnswerHeaders = Readonly<Record<string, number | string | string[] | undefined>>;
+
 /** A response of lines, each written when it is there. */
 export class ReplyLines {
   readonly #response: ServerResponse;
-  readonly #headers: Readonly<Record<string, number | string | string[] | undefined>>;
+  readonly #headers: AnswerHeaders;
 
   /** @param headers What every answer has */
-  constructor(response: ServerResponse, headers: ReplyLines['headers']) {
+  constructor(response: ServerResponse, headers: AnswerHeaders) {
     this.#response = response;
     this.#headers = headers;
-  }
-
-  get headers(): Readonly<Record<string, number | string | string[] | undefined>> {
-    return this.#headers;
   }
 
   get hasBegun(): boolean {

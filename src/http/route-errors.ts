@@ -1,5 +1,6 @@
 import { ERROR_TABLE, type ErrorCode } from '../core/errors.js';
 import { ErrorReplySchema } from '../core/reply-schema.js';
+import { saysWhenAgain } from './error-replies.js';
 import { type JsonObject, plain } from './schema-components.js';
 
 /** Which errors a route can give, as its responses. */
@@ -66,9 +67,6 @@ export const PATH_ERRORS: readonly ErrorCode[] = [
 /** Codes that no request meets: with them the node does not start. */
 export const START_ERRORS: readonly ErrorCode[] = ['SN_ERR_CONFIG', 'SN_ERR_DATA_DIR', 'SN_ERR_LISTEN'];
 
-/** Refusals of the moment say when to come again. */
-const AGAIN = new Set<number>([429, 503, 507]);
-
 /** The error responses of a route, by status; the codes of each are in its schema and its text. */
 export function errorResponses(route: keyof typeof ROUTE_ERRORS): Record<number, JsonObject> {
   const byStatus = new Map<number, ErrorCode[]>();
@@ -82,7 +80,7 @@ export function errorResponses(route: keyof typeof ROUTE_ERRORS): Record<number,
 function responseOf(status: number, codes: readonly ErrorCode[]): JsonObject {
   return {
     description: codes.map((code) => `\`${code}\`: ${ERROR_TABLE[code].means}.`).join('\n\n'),
-    ...(AGAIN.has(status)
+    ...(saysWhenAgain(status)
       ? { headers: { 'Retry-After': { type: 'integer', description: 'After how many seconds to try again.' } } }
       : {}),
     ...(status === 401

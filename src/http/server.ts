@@ -11,7 +11,7 @@ import { Access } from './access.js';
 import { Api } from './api.js';
 import { Connections } from './connections.js';
 import { docsRoutes } from './docs.js';
-import { errorHandler, refuseConnection, refuseUrl } from './error-replies.js';
+import { errorHandler, prepare, refuseConnection, refuseUrl } from './error-replies.js';
 import { AnswerBudget, closing, Pipelines } from './exchange.js';
 import { fetchRoutes } from './fetch-routes.js';
 import { mqttSocket, subProtocol } from './mqtt-socket.js';
@@ -106,9 +106,7 @@ async function buildApp(ports: HttpPorts, names: ListenerNames): Promise<{ app: 
   // Before all that refuses: a page of an allowed origin reads errors, too.
   await registerCors(app, names);
   app.addHook('onRequest', (request, reply, done) => {
-    reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff');
-    // One that becomes no WebSocket: nobody else closes its connection, which is HTTP's no more.
-    if (Reflect.get(request.raw, 'upgrade') === true) reply.raw.once('finish', () => request.raw.socket.destroySoon());
+    prepare(request, reply);
     try {
       request.party = access.admit(request.raw);
       pipelines.admit(reply.raw);

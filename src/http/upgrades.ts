@@ -14,9 +14,14 @@ declare module 'fastify' {
 /** What offers another protocol, and so is no request like others. */
 const OFFERS = new Set(['connection', 'upgrade', 'http2-settings']);
 
+/** Whether Node has taken the connection of a request off HTTP. */
+export function isUpgrade(request: IncomingMessage): boolean {
+  return Reflect.get(request, 'upgrade') === true;
+}
+
 /** @throws SuperNodeError SN_ERR_ROUTE_UNKNOWN: a WebSocket where there is none */
 export function refuseUpgrade({ raw, is404, method, routeOptions }: FastifyRequest): void {
-  if (raw.headers.upgrade === undefined || is404 || Reflect.get(raw, 'upgrade') !== true) return;
+  if (raw.headers.upgrade === undefined || is404 || !isUpgrade(raw)) return;
   if (method === 'GET' && routeOptions.config.isSocket === true) return;
   throw mismatch('SN_ERR_ROUTE_UNKNOWN', 'WebSocket', 'a GET of a path that has one', `${method} ${routeOptions.url}`);
 }

@@ -64,7 +64,7 @@ function streamRoutes(api: Api): void {
       lastEventId: typeof lastEventId === 'string' ? lastEventId : undefined,
       request: request.raw,
       response: reply.raw,
-      headers: { ...reply.raw.getHeaders(), ...Object.fromEntries(Object.entries(reply.getHeaders())) },
+      headers: Object.fromEntries(Object.entries(reply.getHeaders())),
     });
     reply.hijack();
   };

@@ -1,6 +1,5 @@
 import type { IncomingMessage } from 'node:http';
 import type { WebSocket } from 'ws';
-import { SuperNodeError } from '../core/errors.js';
 import type { Seat } from '../core/seat.js';
 import type { TaskId } from '../core/topics.js';
 import { seatOwner, type WorkerKey, workerIdOf } from '../core/worker-key.js';
@@ -24,26 +23,15 @@ export interface WorkerSocketsPorts extends Omit<WorkerSocketPorts, 'heartbeatMs
 export class WorkerSockets implements WorkerChannels {
   readonly #ports: WorkerSocketsPorts;
   readonly #sockets = new Map<TaskId, Set<WorkerSocket>>();
-  #size = 0;
   #opened = 0;
 
   constructor(ports: WorkerSocketsPorts) {
     this.#ports = ports;
   }
 
-  get size(): number {
-    return this.#size;
-  }
-
-  /** Whether a WebSocket may be opened there.
-   *  @throws SuperNodeError SN_ERR_TASK_UNKNOWN, SN_ERR_LIMIT, SN_ERR_FORBIDDEN */
-  admit(taskId: TaskId, { worker }: Party): void {
-    if (worker !== undefined && worker.taskId !== taskId) {
-      throw new SuperNodeError(
-        'SN_ERR_FORBIDDEN',
-        `path: expected the own task, /w/ch/${worker.taskId}, got ${taskId}`,
-      );
-    }
+  /** Whether a WebSocket may be opened there; its task may come into being by that.
+   *  @throws SuperNodeError SN_ERR_TASK_UNKNOWN, SN_ERR_LIMIT */
+  admit(taskId: TaskId): void {
     this.#ports.liveness.register(taskId);
   }
 
@@ -63,13 +51,11 @@ export class WorkerSockets implements WorkerChannels {
         ...this.#ports,
         heartbeatMs: (task) => liveness.heartbeatMs(task),
         ended: (ended, how) => {
-          this.#size -= 1;
           if (isChannel) this.#ended(ended, how);
         },
       },
       { id, taskId, identity, connection: request.socket, acks },
     );
-    this.#size += 1;
     if (!isChannel) return;
     this.#sockets.set(taskId, (this.#sockets.get(taskId) ?? new Set()).add(worker));
     liveness.channelUp(taskId, id, identity);
